@@ -1,0 +1,114 @@
+"""The one tree of expected failures. Each class owns a stable machine code and an HTTP status; a surface renders them."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class FrontdeskError(Exception):
+    """Something that a caller can be told. `detail` is written for the caller and holds no secret."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str = "", *, headers: Mapping[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+
+class BadRequestError(FrontdeskError):
+    code, status, title = "bad_request", 400, "Bad request"
+
+
+class MalformedJsonError(BadRequestError):
+    code, title = "malformed_json", "The body is not valid JSON"
+
+
+class BadCursorError(BadRequestError):
+    code, title = "bad_cursor", "The cursor was not made by this server"
+
+
+class UnauthenticatedError(FrontdeskError):
+    code, status, title = "unauthenticated", 401, "Authentication is required"
+
+
+class BadCredentialsError(UnauthenticatedError):
+    code, title = "bad_credentials", "The user name or the password is wrong"
+
+
+class BadTokenError(UnauthenticatedError):
+    code, title = "bad_token", "The token is not valid"
+
+
+class ForbiddenError(FrontdeskError):
+    code, status, title = "forbidden", 403, "Not permitted"
+
+
+class NotAllowedError(ForbiddenError):
+    code, title = "not_allowed", "Your allow lists do not include this product or agent"
+
+
+class SenderMismatchError(ForbiddenError):
+    code, title = "sender_mismatch", "A message can be sent only in your own name"
+
+
+class NotFoundError(FrontdeskError):
+    code, status, title = "not_found", 404, "Not found"
+
+
+class ConflictError(FrontdeskError):
+    code, status, title = "conflict", 409, "Conflict"
+
+
+class ExecutionActiveError(ConflictError):
+    code, title = "execution_active", "An answer is under way in this thread"
+
+
+class IllegalTransitionError(ConflictError):
+    code, title = "illegal_transition", "The state does not permit this"
+
+
+class UsernameTakenError(ConflictError):
+    code, title = "username_taken", "The user name is taken"
+
+
+class BodyTooLargeError(FrontdeskError):
+    code, status, title = "body_too_large", 413, "The body is too large"
+
+
+class InvalidRequestError(FrontdeskError):
+    """`errors` lists `{loc, msg, type}`, one for each wrong field."""
+
+    code, status, title = "validation_error", 422, "The request is not valid"
+
+
+class IdempotencyKeyReusedError(FrontdeskError):
+    code, status, title = "idempotency_key_reused", 422, "The idempotency key was used with another request"
+
+
+class TooManyRequestsError(FrontdeskError):
+    """`retry_after` is in whole seconds."""
+
+    code, status, title = "rate_limited", 429, "Too many requests"
+
+    def __init__(self, detail: str = "", *, retry_after: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail, headers={**(headers or {}), "Retry-After": str(retry_after)})
+
+
+class ProviderError(FrontdeskError):
+    code, status, title = "provider_unavailable", 502, "The model provider cannot be reached"
+
+
+class UnavailableError(FrontdeskError):
+    code, status, title = "unavailable", 503, "Temporarily unavailable"
+
+    def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class ConfigurationError(FrontdeskError):
+    """The server cannot start as it is configured; the detail names the setting."""
+
+    code, title = "configuration_error", "The configuration is not usable"

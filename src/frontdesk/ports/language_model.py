@@ -1,0 +1,68 @@
+"""The model behind an answer: anything that speaks OpenAI's chat completions.
+
+Owns the provider's wire: addresses, keys, time limits, retries before the first byte, odd framing. What it hands on is
+the provider's own chunks, byte for byte, each with the few fields that the core needs, in batches of what one read
+brought. It refuses to interpret: text, tools and states are the core's business.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import msgspec
+
+from frontdesk.errors import ProviderError
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class ModelChunk(msgspec.Struct, frozen=True, gc=False):
+    """One `chat.completion.chunk`. `data` is the provider's JSON as it came, on one line."""
+
+    data: bytes
+    text: str = ""
+    finish_reason: str | None = None
+    model: str | None = None
+    conversation_id: str | None = None
+    agent_status: str | None = None
+    usage: Usage | None = None
+    tool_calls: bool = False
+
+
+class ModelRequest(msgspec.Struct, frozen=True):
+    """`messages` are OpenAI's `{role, content}`; `conversation_id` is what the provider named this thread earlier."""
+
+    model: str
+    messages: Sequence[dict[str, Any]]
+    conversation_id: str | None = None
+
+
+class ModelFailure(ProviderError):
+    """A typed end of a call that did not succeed. `kind` is stable; `detail` is fit for the client."""
+
+    def __init__(self, kind: str, detail: str, *, retry_after: float | None = None, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.retry_after = retry_after
+        self.provider_status = status
+
+
+class LanguageModel(Protocol):
+    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelChunk]]]:
+        """A call whose chunks arrive in batches, one for each read of the socket; leaving the context closes the call.
+
+        Raises `ModelFailure` with a kind of `connect`, `timeout_first_byte`, `timeout_between_bytes`, `reset`,
+        `rate_limited`, `refused` (another 4xx), `server_error` (5xx), `bad_response` (not an event stream),
+        `bad_frame` (a frame that is not JSON) or `error_in_stream`.
+        """
+        ...
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The provider's models, each `{id, object: "model", ...}`. Raises `ModelFailure`."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,77 @@
+"""Every setting, read from the environment and `.env` here and nowhere else."""
+
+from functools import cached_property
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_JWT_SECRET = "change-me"  # noqa: S105  the documented placeholder, refused on any bind but loopback
+
+
+class Settings(BaseSettings):
+    """Durations are seconds unless the name says otherwise; sizes are bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="CHAT_", env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    database_url: str = "sqlite:///./app.db"
+    database_pool_size: int = Field(default=5, ge=1, le=200)
+    database_timeout_seconds: float = Field(default=5.0, gt=0)
+    api_prefix: str = "/api"
+
+    llm_enabled: bool = True
+    llm_api_base: str | None = None
+    llm_api_scheme: Literal["http", "https"] = "http"
+    llm_api_host: str = "127.0.0.1"
+    llm_api_port: int = Field(default=8080, ge=1, le=65535)
+    llm_api_path_prefix: str = "/v1"
+    llm_api_key: SecretStr | None = None
+    llm_timeout_seconds: float = Field(default=30.0, gt=0)
+    llm_connect_timeout_seconds: float = Field(default=5.0, gt=0)
+    llm_default_model: str | None = None
+    llm_max_retries: int = Field(default=2, ge=0, le=10)
+    llm_context_messages: int = Field(default=100, ge=1, le=1000)
+
+    jwt_secret_key: SecretStr = SecretStr(DEFAULT_JWT_SECRET)
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    access_token_expire_minutes: int = Field(default=15, ge=1)
+    refresh_token_expire_minutes: int = Field(default=10080, ge=1)
+    jwt_issuer: str = "gwp-chat"
+    jwt_audience: str | None = None
+
+    max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    trusted_proxies: str = ""
+    login_attempts_per_user: int = Field(default=10, ge=1)
+    login_attempts_per_address: int = Field(default=100, ge=1)
+    login_window_seconds: int = Field(default=300, ge=1)
+    messages_per_minute: int = Field(default=6000, ge=1)
+
+    engine_concurrency: int = Field(default=2000, ge=1)
+    execution_lease_seconds: float = Field(default=8.0, gt=0)
+    engine_tick_seconds: float = Field(default=2.0, gt=0)
+    engine_max_attempts: int = Field(default=5, ge=1)
+    heartbeat_seconds: float = Field(default=10.0, gt=0)
+    drain_seconds: float = Field(default=5.0, ge=0)
+    slow_reader_seconds: float = Field(default=30.0, gt=0)
+
+    log_retention_seconds: float = Field(default=120.0, ge=0)
+    log_retained_bytes: int = Field(default=33_554_432, ge=0)
+    log_thread_bytes: int = Field(default=4_194_304, ge=65_536)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+    otlp_endpoint: str | None = None
+    metrics_token: SecretStr | None = None
+
+    @cached_property
+    def llm_base_url(self) -> str:
+        """The provider's base address without a trailing slash, such as `http://127.0.0.1:8080/v1`."""
+        if self.llm_api_base:
+            return self.llm_api_base.rstrip("/")
+        prefix = self.llm_api_path_prefix.strip("/")
+        base = f"{self.llm_api_scheme}://{self.llm_api_host}:{self.llm_api_port}"
+        return f"{base}/{prefix}" if prefix else base
+
+    @property
+    def has_default_jwt_secret(self) -> bool:
+        return self.jwt_secret_key.get_secret_value() == DEFAULT_JWT_SECRET
