@@ -112,3 +112,10 @@ class ConfigurationError(FrontdeskError):
     """The server cannot start as it is configured; the detail names the setting."""
 
     code, title = "configuration_error", "The configuration is not usable"
+
+
+class LlmDisabledError(UnavailableError):
+    code, title = "llm_disabled", "No answers are made here: CHAT_LLM_ENABLED is false"
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=60)
