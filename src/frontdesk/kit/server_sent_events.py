@@ -2,6 +2,7 @@
 
 BOM = b"\xef\xbb\xbf"
 FIELD = b"data: "
+BORDER = b"\n\n" + FIELD
 
 
 class EventTooLargeError(ValueError):
@@ -39,16 +40,13 @@ class EventParser:
             chunk = b"".join(self._held)
             self._held.clear()
             self._held_bytes = 0
-        *blocks, rest = chunk.split(b"\n\n")
+        elif chunk.endswith(b"\n\n"):
+            return _events(chunk[:-2])
+        end = chunk.rfind(b"\n\n")
+        rest = chunk if end < 0 else chunk[end + 2 :]
         if rest:
             self._hold(rest)
-        events = []
-        for block in blocks:
-            if block.startswith(FIELD) and b"\n" not in block:
-                events.append(block[6:])
-            elif (data := _data(block)) is not None:
-                events.append(data)
-        return events
+        return [] if end < 0 else _events(chunk[:end])
 
     def close(self) -> list[bytes]:
         """The event that the end of the stream left without its blank line, which the standard would throw away."""
@@ -80,6 +78,15 @@ class EventParser:
             chunk = chunk.removeprefix(b"\n")
         self._after_cr = ends_with_cr
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _events(blocks: bytes) -> list[bytes]:
+    if blocks.startswith(FIELD):
+        events = blocks[len(FIELD) :].split(BORDER)
+        # Two line feeds for each border and no other: every event is one plain line of data.
+        if blocks.count(b"\n") == 2 * len(events) - 2:
+            return events
+    return [data for block in blocks.split(b"\n\n") if (data := _data(block)) is not None]
 
 
 def _data(block: bytes) -> bytes | None:

@@ -41,21 +41,23 @@ class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
-class Frame(msgspec.Struct, gc=False):
+class FrameWithoutUsage(msgspec.Struct, gc=False):
     """The fields of a chunk that anyone asks for; the rest is skipped unread."""
 
     choices: list[Choice] | None = None
     model: str | None = None
     conversation_id: str | None = None
     agent_status: str | None = None
-    usage: msgspec.Raw = msgspec.Raw()
-    error: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+
+
+class Frame(FrameWithoutUsage, gc=False):
+    usage: Usage | None = None
 
 
 _decode_frame = msgspec.json.Decoder(Frame).decode
-_decode_usage = msgspec.json.Decoder(Usage).decode
+_decode_frame_without_usage = msgspec.json.Decoder(FrameWithoutUsage).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-_NOTHING = (b"", b"null")
 _NO_CHOICE = Choice()
 _NO_DELTA = Delta()
 
@@ -74,11 +76,14 @@ def request_body(request: ModelRequest) -> bytes:
 
 def read_chunk(data: bytes) -> ModelChunk:
     """One event's data as a chunk. Raises `ModelFailure`: `bad_frame` or `error_in_stream`."""
+    frame: FrameWithoutUsage
+    usage = None
     try:
         frame = _decode_frame(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise failure("bad_frame") from error
-    if bytes(frame.error) not in _NOTHING:
+        usage = frame.usage
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        frame = _without_usage(data)
+    if frame.error is not None:
         raise failure("error_in_stream")
     choice = frame.choices[0] if frame.choices else _NO_CHOICE
     delta = choice.delta or _NO_DELTA
@@ -90,19 +95,17 @@ def read_chunk(data: bytes) -> ModelChunk:
         frame.model,
         frame.conversation_id,
         frame.agent_status,
-        _usage(frame.usage),
+        usage,
         bool(delta.tool_calls),
     )
 
 
-def _usage(raw: msgspec.Raw) -> Usage | None:
-    """None when it is in a form of the provider's own: an answer is worth more than its figures."""
-    if bytes(raw) in _NOTHING:
-        return None
+def _without_usage(data: bytes) -> FrameWithoutUsage:
+    """For usage in a form of the provider's own: an answer is worth more than its figures."""
     try:
-        return _decode_usage(raw)
-    except msgspec.ValidationError:
-        return None
+        return _decode_frame_without_usage(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise failure("bad_frame") from error
 
 
 def whole_answer(body: bytes) -> ModelChunk:
