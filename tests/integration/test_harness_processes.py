@@ -21,6 +21,6 @@ def test_it_starts_is_killed_and_starts_again(tmp_path: Path) -> None:
 def test_one_that_dies_shows_the_end_of_its_log(tmp_path: Path) -> None:
     with (
         Process("frontdesk.model_stub", "--port", "none", log=tmp_path / "log") as process,
-        pytest.raises(ProcessFailedError, match="ended with 2 before it was ready(.|\n)*invalid int value"),
+        pytest.raises(ProcessFailedError, match=r"ended with 2 before it was ready(.|\n)*invalid int value"),
     ):
         process.ready_line()
