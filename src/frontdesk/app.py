@@ -1,25 +1,25 @@
 """The ASGI application: surfaces mounted on services that live as long as it does."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontdesk import __version__
 from frontdesk.bootstrap import running_services
-from frontdesk.errors import ConfigurationError, FrontdeskError
+from frontdesk.errors import FrontdeskError
 from frontdesk.http import problems
 from frontdesk.http.edge import Edge
-from frontdesk.http.routing import DeclaredRoute
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.threads_api import accounts, messages, models, threads
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -30,7 +30,9 @@ def create_app(settings: Settings) -> ASGIApp:
 
 
 class Application:
-    """The HTTP application behind its edge. The edge needs the services' measurements, so it is put on when they are there."""
+    """The HTTP application behind its edge. The edge needs the services' measurements, so it is put on when they are
+    there.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -48,12 +50,12 @@ class Application:
             yield
 
 
-def build_http(settings: Settings, *, lifespan: object = None) -> FastAPI:
+def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     """The routes of every surface. Raises `ConfigurationError` when one does not declare its authentication."""
     http = FastAPI(
         title="Frontdesk",
         version=__version__,
-        lifespan=lifespan,  # type: ignore[arg-type]  FastAPI's own type of a lifespan is not exported
+        lifespan=lifespan,
         openapi_url=f"{settings.api_prefix}/openapi.json",
         docs_url=None,
         redoc_url=None,

@@ -113,7 +113,7 @@ def _language_model(settings: Settings) -> LanguageModel:
     )
 
 
-def _health(  # noqa: PLR0913  the parts that are checked
+def _health(
     settings: Settings,
     clock: Clock,
     *,

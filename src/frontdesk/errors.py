@@ -1,4 +1,6 @@
-"""The one tree of expected failures. Each class owns a stable machine code and an HTTP status; a surface renders them."""
+"""The one tree of expected failures. Each class owns a stable machine code and an HTTP status; a surface renders
+them.
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -9,7 +9,7 @@ import pytest
 
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.model_stub.frames import SECRET
-from frontdesk.ports.language_model import ModelChunk, ModelFailure, ModelRequest, Usage
+from frontdesk.ports.language_model import ModelCallError, ModelChunk, ModelRequest, Usage
 from harness.fault_proxy import FaultProxy, Faults
 from harness.model_stub import ModelStub
 
@@ -49,7 +49,7 @@ async def answered(model: OpenAIHttpLanguageModel, script: str) -> list[ModelChu
         return [chunk async for batch in batches for chunk in batch]
 
 
-async def failed(model: OpenAIHttpLanguageModel, script: str) -> tuple[str, ModelFailure]:
+async def failed(model: OpenAIHttpLanguageModel, script: str) -> tuple[str, ModelCallError]:
     """The text that came before the failure, and the failure, which must say nothing of the provider's."""
     text = ""
     loop = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ async def failed(model: OpenAIHttpLanguageModel, script: str) -> tuple[str, Mode
             async for batch in batches:
                 text += text_of(list(batch))
                 heard = loop.time()
-    except ModelFailure as failure:
+    except ModelCallError as failure:
         assert loop.time() - heard < TIMEOUT + 1
         shown = f"{failure.detail} {failure.extra} {failure.headers}"
         assert not any(part in shown for part in (SECRET, KEY, "127.0.0.1", "10.0.0.7"))
@@ -261,7 +261,7 @@ async def test_a_line_that_goes_dead_is_noticed(model_stub: ModelStub) -> None:
         async with model.stream(request("tokens=1000&pause_ms=5")) as batches:
             await anext(batches)
             proxy.switch(Faults(half_open=True))
-            with pytest.raises(ModelFailure) as caught:
+            with pytest.raises(ModelCallError) as caught:
                 async for _ in batches:
                     pass
         assert caught.value.kind == "timeout_between_bytes"
@@ -294,7 +294,7 @@ async def raw() -> AsyncIterator[Raw]:
                 async with model.stream(request("")) as batches:
                     async for batch in batches:
                         text += text_of(list(batch))
-            except ModelFailure as failure:
+            except ModelCallError as failure:
                 return text, failure.kind
             return text, ""
 
@@ -337,6 +337,6 @@ async def test_models_are_listed(model: OpenAIHttpLanguageModel) -> None:
 
 async def test_models_of_nobody_are_a_failure(model_stub: ModelStub) -> None:
     async with opened(model_stub.url + "/nowhere") as model:
-        with pytest.raises(ModelFailure) as caught:
+        with pytest.raises(ModelCallError) as caught:
             await model.models()
     assert caught.value.kind == "refused"

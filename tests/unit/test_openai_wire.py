@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from frontdesk.adapters.language_model import openai_wire as wire
-from frontdesk.ports.language_model import ModelFailure, ModelRequest, Usage
+from frontdesk.ports.language_model import ModelCallError, ModelRequest, Usage
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -41,13 +41,13 @@ def test_a_chunk_on_several_lines_is_put_on_one() -> None:
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b"no", b'{"choices":[{"delta":{"content":"\xff"}}]}', b'{"choices":{}}'])
 def test_what_is_no_chunk_is_a_bad_frame(data: bytes) -> None:
-    with pytest.raises(ModelFailure) as caught:
+    with pytest.raises(ModelCallError) as caught:
         wire.read_chunk(data)
     assert caught.value.kind == "bad_frame"
 
 
 def test_an_error_object_is_a_failure_and_null_is_not() -> None:
-    with pytest.raises(ModelFailure) as caught:
+    with pytest.raises(ModelCallError) as caught:
         wire.read_chunk(b'{"error":{"message":"sk-1"}}')
     assert caught.value.kind == "error_in_stream"
     assert "sk-1" not in caught.value.detail
@@ -69,7 +69,7 @@ def test_a_whole_answer_becomes_one_chunk() -> None:
     "body", [b"", b"[]", b"{}", b'{"choices":[1]}', b'{"choices":[{"message":{"tool_calls":[1]}}]}']
 )
 def test_what_is_no_answer_is_a_bad_response(body: bytes) -> None:
-    with pytest.raises(ModelFailure) as caught:
+    with pytest.raises(ModelCallError) as caught:
         wire.whole_answer(body)
     assert caught.value.kind == "bad_response"
 
@@ -108,7 +108,7 @@ def test_a_status_has_its_kind(status: int, kind: str) -> None:
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"<html>", b'{"data":3}'])
 def test_what_is_no_list_of_models_is_a_bad_response(body: bytes) -> None:
-    with pytest.raises(ModelFailure) as caught:
+    with pytest.raises(ModelCallError) as caught:
         wire.model_list(body)
     assert caught.value.kind == "bad_response"
 

@@ -20,7 +20,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class Answer:
     """Grows by `absorb`; once `ending`, its end is being stored and it must not be disturbed.
 
-`cursor` is the log's cursor up to which its text reaches, `stored_cursor` the one stored.
+    `cursor` is the log's cursor up to which its text reaches, `stored_cursor` the one stored.
     """
 
     __slots__ = (

@@ -21,7 +21,9 @@ class IfActive(StrEnum):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """`senders` are the ids in whose name the message claims to be; `parent_id` chooses the branch that it continues."""
+    """`senders` are the ids in whose name the message claims to be; `parent_id` chooses the branch that it
+    continues.
+    """
 
     text: str
     senders: tuple[str, ...] = ()

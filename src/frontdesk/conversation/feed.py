@@ -1,7 +1,7 @@
 """Following an answer: from the log while it is there, from the database when it is not.
 
-A reader gives the cursor that it saw last and gets what comes after it, each event once. When that cursor is gone, it is
-told so: an `execution_restarted` says that its text so far is void, and a snapshot gives the whole of it. A finished
+A reader gives the cursor that it saw last and gets what comes after it, each event once. When that cursor is gone, it
+is told so: an `execution_restarted` says that its text so far is void, and a snapshot gives the whole of it. A finished
 answer can be joined for ever. A reader holds no database connection and no model.
 """
 
@@ -117,7 +117,9 @@ class Feed:
     async def open(
         self, principal: Principal, thread_id: str, execution_id: str, *, after: str | None = None
     ) -> AnswerReader:
-        """Follow an answer from its start, or from behind the cursor `after`. Raises `NotFoundError`, `NotAllowedError`."""
+        """Follow an answer from its start, or from behind the cursor `after`. Raises `NotFoundError`,
+        `NotAllowedError`.
+        """
 
         def work(connection: Connection) -> None:
             threads.get(connection, principal, thread_id)

@@ -22,7 +22,9 @@ class PartHealth(msgspec.Struct, frozen=True):
 
 
 class Health:
-    """`checks` maps a part's name to its check and whether readiness needs it. A check fails with a `FrontdeskError`."""
+    """`checks` maps a part's name to its check and whether readiness needs it. A check fails with a
+    `FrontdeskError`.
+    """
 
     def __init__(self, checks: Mapping[str, tuple[Check, bool]], *, clock: Clock) -> None:
         self._checks = checks

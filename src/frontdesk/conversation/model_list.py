@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from frontdesk.kit.clock import Clock
-from frontdesk.ports.language_model import LanguageModel, ModelFailure
+from frontdesk.ports.language_model import LanguageModel, ModelCallError
 
 _FRESH_SECONDS = 30.0
 _STALE_SECONDS = 600.0
@@ -21,8 +21,8 @@ class ModelList:
         self._loaded_at: float | None = None
         self._loading = asyncio.Lock()
 
-    async def list(self) -> list[dict[str, Any]]:
-        """Raises `ModelFailure` when the provider is down and nothing recent is known."""
+    async def list_models(self) -> list[dict[str, Any]]:
+        """Raises `ModelCallError` when the provider is down and nothing recent is known."""
         if (models := self._younger_than(_FRESH_SECONDS)) is not None:
             return models
         async with self._loading:
@@ -31,16 +31,16 @@ class ModelList:
             return await self._load()
 
     async def check(self) -> None:
-        """Raises `ModelFailure` when the provider does not answer now."""
+        """Raises `ModelCallError` when the provider does not answer now."""
         await self._model.models()
 
     async def default(self) -> str:
-        """The model for a message that names none. Raises `ModelFailure`."""
+        """The model for a message that names none. Raises `ModelCallError`."""
         if self._default_model is not None:
             return self._default_model
-        models = await self.list()
+        models = await self.list_models()
         if not models:
-            raise ModelFailure("no_model", "The model provider offers no model")
+            raise ModelCallError("no_model", "The model provider offers no model")
         return str(models[0]["id"])
 
     def _younger_than(self, seconds: float) -> list[dict[str, Any]] | None:
@@ -51,7 +51,7 @@ class ModelList:
     async def _load(self) -> list[dict[str, Any]]:
         try:
             models = await self._model.models()
-        except ModelFailure:
+        except ModelCallError:
             if (known := self._younger_than(_STALE_SECONDS)) is not None:
                 return known
             raise

@@ -191,9 +191,7 @@ class ConversationService:
         return self._hold(connection, thread, execution, answer, count=1)
 
     @staticmethod
-    def _hold(
-        connection: Connection, thread: Thread, execution: Execution, message: Message, *, count: int
-    ) -> _Begun:
+    def _hold(connection: Connection, thread: Thread, execution: Execution, message: Message, *, count: int) -> _Begun:
         executions.add(connection, execution)
         threads.change_head(
             connection,

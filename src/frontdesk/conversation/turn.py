@@ -1,7 +1,7 @@
 """One turn: from a claimed execution to its end. It streams the model onto the log and stores the answer.
 
-The stored end comes before the end on the log, so whoever hears of it finds it. A stopped turn stores what it has; one that is
-merely abandoned (its process dies) stores nothing more, and another runner begins it again.
+The stored end comes before the end on the log, so whoever hears of it finds it. A stopped turn stores what it has;
+one that is merely abandoned (its process dies) stores nothing more, and another runner begins it again.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
-from frontdesk.ports.language_model import LanguageModel, ModelFailure, ModelRequest
+from frontdesk.ports.language_model import LanguageModel, ModelCallError, ModelRequest
 from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
 
 _log = structlog.get_logger(__name__)
@@ -33,9 +33,11 @@ ENDS = {
 
 
 class Turn:
-    """`heartbeat` is in seconds: how long the log may be silent while the model is. An answer is begun `max_attempts` times."""
+    """`heartbeat` is in seconds: how long the log may be silent while the model is. An answer is begun `max_attempts`
+    times.
+    """
 
-    def __init__(  # noqa: PLR0913  its collaborators
+    def __init__(
         self,
         *,
         database: Database,
@@ -59,19 +61,19 @@ class Turn:
     async def run(self, claim: Claim, answer: Answer, scope: CancelScope) -> str | None:
         """Run to the end and return the thread's next execution, if one waits.
 
-        Cancelling `scope` stops the answer: its text so far is stored as interrupted. Raises `StaleAttemptError` when another
-        runner has taken over, with nothing changed.
+        Cancelling `scope` stops the answer: its text so far is stored as interrupted. Raises `StaleAttemptError` when
+        another runner has taken over, with nothing changed.
         """
         execution = claim.execution
         with _tracer.start_as_current_span("execution", attributes={"execution.id": execution.id}):
             self._announce(answer)
-            error: ModelFailure | None = None
+            error: ModelCallError | None = None
             try:
                 if execution.attempt > self._max_attempts:
-                    raise ModelFailure("attempts_exhausted", "The answer was begun too often and never finished")  # noqa: TRY301
+                    raise ModelCallError("attempts_exhausted", "The answer was begun too often and never finished")  # noqa: TRY301
                 with scope:
                     await self._stream(claim, answer)
-            except ModelFailure as failure:
+            except ModelCallError as failure:
                 error = failure
             return await self._end(answer, _ending(answer, error, stopped=scope.cancelled_caught))
 
@@ -154,12 +156,12 @@ class _Heartbeat:
         self._timer = self._loop.call_later(self._interval - silence, self._beat)
 
 
-def _ending(answer: Answer, error: ModelFailure | None, *, stopped: bool) -> Ending:
+def _ending(answer: Answer, error: ModelCallError | None, *, stopped: bool) -> Ending:
     if stopped:
         state = ExecutionState.interrupted
     elif error is not None or answer.agent_status == "failed":
         state = ExecutionState.failed
-        error = error or ModelFailure("failed_by_provider", "The model provider reported a failure")
+        error = error or ModelCallError("failed_by_provider", "The model provider reported a failure")
     elif answer.agent_status == "interrupted":
         state = ExecutionState.interrupted
     else:

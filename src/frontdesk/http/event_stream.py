@@ -5,7 +5,7 @@ and not every token. A reader that takes nothing for too long is cut, and may re
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from starlette.responses import Response
@@ -93,7 +93,7 @@ class EventStream(Response):
         self._streams = streams
         self._extra_headers = headers or {}
         self._pump: asyncio.Task[None] | None = None
-        self._abort = lambda: None
+        self._abort: Callable[[], None] = _keep
         self._was_cut = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,3 +141,7 @@ class EventStream(Response):
                 self.blocked_since = self.wrote_at = time()
                 await send({"type": "http.response.body", "body": body, "more_body": not reader.ended})
                 self.blocked_since = None
+
+
+def _keep() -> None:
+    """The server gave no way to reset a connection."""

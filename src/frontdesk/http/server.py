@@ -11,4 +11,4 @@ from frontdesk.http.event_stream import SERVER_ABORT
 class GatewayProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[SERVER_ABORT] = self.transport.abort  # type: ignore[typeddict-unknown-key]  # an extension of the scope
+        self.scope[SERVER_ABORT] = self.transport.abort  # type: ignore[literal-required]  # an extension of the scope

@@ -6,8 +6,8 @@ from starlette.requests import Request
 
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
-from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.messages.service import MessageService
+from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.http.event_stream import OpenStreams

@@ -40,7 +40,7 @@ class _Run:
 class LocalExecutionEngine:
     """`lease` and `tick` are in seconds; at most `concurrency` executions run at once."""
 
-    def __init__(  # noqa: PLR0913  its collaborators and bounds
+    def __init__(
         self,
         *,
         database: Database,
@@ -73,7 +73,9 @@ class LocalExecutionEngine:
         self._ticking = asyncio.create_task(self._tick_forever())
 
     async def aclose(self) -> None:
-        """Stop here without ending the answers: their leases are given up, so that the next process continues at once."""
+        """Stop here without ending the answers: their leases are given up, so that the next process continues at
+        once.
+        """
         if self._ticking is None:
             return
         self._ticking.cancel()

@@ -13,7 +13,7 @@ import aiohttp
 
 from frontdesk.adapters.language_model import openai_wire as wire
 from frontdesk.kit.server_sent_events import EventParser, EventTooLargeError
-from frontdesk.ports.language_model import ModelChunk, ModelFailure, ModelRequest
+from frontdesk.ports.language_model import ModelCallError, ModelChunk, ModelRequest
 
 RETRIED = frozenset({"connect", "reset", "rate_limited", "server_error"})
 FIRST_BACKOFF_SECONDS = 0.2
@@ -91,7 +91,7 @@ class OpenAIHttpLanguageModel:
                     return await attempt()
             except TimeoutError as error:
                 raise wire.failure("timeout_first_byte") from error
-            except ModelFailure as error:
+            except ModelCallError as error:
                 wait = _pause(number) if error.retry_after is None else error.retry_after
                 if error.kind not in RETRIED or number >= self._max_retries or loop.time() + wait >= deadline:
                     raise
@@ -199,7 +199,7 @@ class Answer(AsyncIterator[list[ModelChunk]]):
         self._parser = EventParser(max_event_bytes=max_event_bytes)
         self._finished = False
         self._over = chunk is not None
-        self._failure: ModelFailure | None = None
+        self._failure: ModelCallError | None = None
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._silent_since = inf
@@ -234,7 +234,7 @@ class Answer(AsyncIterator[list[ModelChunk]]):
             self._silent_since = self._loop.time()
             try:
                 data = await _read(self._response)
-            except ModelFailure as error:
+            except ModelCallError as error:
                 self._failure = wire.failure("timeout_between_bytes") if self._timed_out else error
                 return
             finally:
@@ -252,7 +252,7 @@ class Answer(AsyncIterator[list[ModelChunk]]):
                     return
                 if event:
                     self._append(event)
-        except ModelFailure as error:
+        except ModelCallError as error:
             self._failure = error
         except EventTooLargeError as error:
             self._failure = wire.failure("bad_frame")
@@ -272,7 +272,7 @@ class Answer(AsyncIterator[list[ModelChunk]]):
                 if event == wire.DONE:
                     return
                 self._append(event)
-        except ModelFailure as error:
+        except ModelCallError as error:
             self._failure = wire.failure("reset") if error.kind == "bad_frame" else error
             return
         if not self._finished:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.ports.language_model import ModelChunk, ModelFailure, ModelRequest, Usage
+from frontdesk.ports.language_model import ModelCallError, ModelChunk, ModelRequest, Usage
 
 DONE = b"[DONE]"
 
@@ -26,9 +26,9 @@ DETAILS = {
 }
 
 
-def failure(kind: str, *, retry_after: float | None = None, status: int | None = None) -> ModelFailure:
+def failure(kind: str, *, retry_after: float | None = None, status: int | None = None) -> ModelCallError:
     """A failure in our own words: the provider's may hold keys and addresses."""
-    return ModelFailure(kind, DETAILS[kind], retry_after=retry_after, status=status)
+    return ModelCallError(kind, DETAILS[kind], retry_after=retry_after, status=status)
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -75,7 +75,7 @@ def request_body(request: ModelRequest) -> bytes:
 
 
 def read_chunk(data: bytes) -> ModelChunk:
-    """One event's data as a chunk. Raises `ModelFailure`: `bad_frame` or `error_in_stream`."""
+    """One event's data as a chunk. Raises `ModelCallError`: `bad_frame` or `error_in_stream`."""
     frame: FrameWithoutUsage
     usage = None
     try:
@@ -109,7 +109,7 @@ def _without_usage(data: bytes) -> FrameWithoutUsage:
 
 
 def whole_answer(body: bytes) -> ModelChunk:
-    """The one chunk that says what a `chat.completion` says. Raises `ModelFailure`."""
+    """The one chunk that says what a `chat.completion` says. Raises `ModelCallError`."""
     try:
         value = _decode_object(body)
         choices = [_as_delta(choice) for choice in value.get("choices") or ()]
@@ -130,7 +130,7 @@ def _as_delta(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def model_list(body: bytes) -> list[dict[str, Any]]:
-    """The models of an answer to `GET /models`. Raises `ModelFailure`."""
+    """The models of an answer to `GET /models`. Raises `ModelCallError`."""
     try:
         listed: Sequence[Any] = _decode_object(body)["data"]
         named = [model for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
@@ -139,7 +139,7 @@ def model_list(body: bytes) -> list[dict[str, Any]]:
     return [{**model, "object": "model"} for model in named]
 
 
-def status_failure(status: int, retry_after: str | None) -> ModelFailure:
+def status_failure(status: int, retry_after: str | None) -> ModelCallError:
     """What a status other than 200 means."""
     wait = None if retry_after is None else retry_seconds(retry_after, now=datetime.now(UTC))
     if status == HTTPStatus.TOO_MANY_REQUESTS:

@@ -47,9 +47,7 @@ class _Stream:
 class InProcessFollower:
     __slots__ = ("_execution_id", "_left", "_nudged", "_position", "_stream", "_waiter")
 
-    def __init__(
-        self, stream: _Stream, position: int, execution_id: str | None, *, left: Callable[[], None]
-    ) -> None:
+    def __init__(self, stream: _Stream, position: int, execution_id: str | None, *, left: Callable[[], None]) -> None:
         self._stream = stream
         self._left = left
         self._position = position
@@ -140,17 +138,13 @@ class InProcessThreadLog:
             follower.wake()
         return f"{self._epoch}-{sequence - 1}"
 
-    def follow(
-        self, thread_id: str, *, execution_id: str | None = None, after: str | None = None
-    ) -> InProcessFollower:
+    def follow(self, thread_id: str, *, execution_id: str | None = None, after: str | None = None) -> InProcessFollower:
         stream = self._streams.get(thread_id)
         position = self._position(stream, execution_id, after)
         if stream is None:
             stream = self._open(thread_id)
             position = stream.end
-        return InProcessFollower(
-            stream, position, execution_id, left=partial(self._drop_if_idle, thread_id, stream)
-        )
+        return InProcessFollower(stream, position, execution_id, left=partial(self._drop_if_idle, thread_id, stream))
 
     def holds(self, thread_id: str, execution_id: str) -> bool:
         stream = self._streams.get(thread_id)

@@ -11,7 +11,7 @@ from frontdesk.conversation.messages.models import MessageStatus
 from frontdesk.conversation.threads import repository as threads
 
 
-def claim_execution(  # noqa: PLR0913  what a claim is made of
+def claim_execution(
     connection: Connection, execution_id: str, *, owner: str, now: datetime, lease: timedelta, context_messages: int
 ) -> Claim | None:
     """None when it runs elsewhere, has ended, or it is not its thread's turn."""

@@ -13,12 +13,14 @@ from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import MessageStatus
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import ProviderThread
-from frontdesk.ports.language_model import ModelFailure, Usage
+from frontdesk.ports.language_model import ModelCallError, Usage
 from frontdesk.ports.thread_log import StaleAttemptError
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """`text` is None when what was last stored of it stands. `announced` when the provider's chunks said so themselves."""
+    """`text` is None when what was last stored of it stands. `announced` when the provider's chunks said so
+    themselves.
+    """
 
     state: ExecutionState
     text: str | None
@@ -30,7 +32,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None = None
 
     @classmethod
-    def of(cls, answer: Answer, state: ExecutionState, error: ModelFailure | None) -> Self:
+    def of(cls, answer: Answer, state: ExecutionState, error: ModelCallError | None) -> Self:
         return cls(
             state=state,
             text=answer.text,

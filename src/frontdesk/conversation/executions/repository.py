@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, null, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, func, insert, null, or_, select, update
 
 from frontdesk.conversation.executions.models import Execution, ExecutionState, executions
 from frontdesk.conversation.threads.models import threads
@@ -73,15 +73,15 @@ _DUE = (
 )
 
 
-def _execution(row: Row[Any]) -> Execution:
-    values: dict[str, Any] = dict(row._mapping)
+def _execution(row: RowMapping) -> Execution:
+    values: dict[str, Any] = dict(row)
     values["state"] = ExecutionState(values["state"])
     return Execution(**values)
 
 
 def get(connection: Connection, thread_id: str, execution_id: str) -> Execution:
     """Raises `NotFoundError` when the thread has no such execution."""
-    row = connection.execute(_BY_ID, {"thread_id": thread_id, "execution_id": execution_id}).one_or_none()
+    row = connection.execute(_BY_ID, {"thread_id": thread_id, "execution_id": execution_id}).mappings().one_or_none()
     if row is None:
         raise NotFoundError
     return _execution(row)
@@ -91,14 +91,16 @@ def add(connection: Connection, record: Execution) -> None:
     connection.execute(insert(executions), {name: getattr(record, name) for name in record.__struct_fields__})
 
 
-def claim(connection: Connection, execution_id: str, *, owner: str, now: datetime, lease: timedelta) -> Execution | None:
+def claim(
+    connection: Connection, execution_id: str, *, owner: str, now: datetime, lease: timedelta
+) -> Execution | None:
     """Take a queued execution that is its thread's turn, or one whose runner let its lease run out; None if neither."""
     values = {"execution_id": execution_id, "new_owner": owner, "now": now, "begun": now, "lease": now + lease}
-    row = connection.execute(_CLAIM, values).one_or_none()
+    row = connection.execute(_CLAIM, values).mappings().one_or_none()
     return None if row is None else _execution(row)
 
 
-def finish(  # noqa: PLR0913  what an end is made of
+def finish(
     connection: Connection,
     execution_id: str,
     *,
@@ -121,7 +123,7 @@ def list_unfinished(connection: Connection, thread_id: str) -> list[Execution]:
     """Oldest first."""
     unfinished = executions.c.state.in_([ExecutionState.queued, ExecutionState.running, ExecutionState.waiting])
     statement = select(executions).where(executions.c.thread_id == thread_id, unfinished).order_by(executions.c.id)
-    return [_execution(row) for row in connection.execute(statement)]
+    return [_execution(row) for row in connection.execute(statement).mappings()]
 
 
 def renew(connection: Connection, owner: str, *, until: datetime) -> dict[str, int]:

@@ -1,13 +1,15 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, insert, literal, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, literal, select, update
 
 from frontdesk.conversation.messages.models import Feedback, Message, MessageStatus, Role, feedback, messages
 from frontdesk.errors import NotFoundError
 from frontdesk.ports.language_model import Usage
 
-_BY_ID = select(messages).where(messages.c.id == bindparam("message_id"), messages.c.thread_id == bindparam("thread_id"))
+_BY_ID = select(messages).where(
+    messages.c.id == bindparam("message_id"), messages.c.thread_id == bindparam("thread_id")
+)
 _SET_STATUS = (
     update(messages)
     .where(messages.c.execution_id == bindparam("of_execution"))
@@ -37,8 +39,8 @@ def _branch() -> Any:
 _BRANCH = _branch()
 
 
-def _message(row: Row[Any]) -> Message:
-    values: dict[str, Any] = dict(row._mapping)
+def _message(row: RowMapping) -> Message:
+    values: dict[str, Any] = dict(row)
     values["usage"] = None if values["usage"] is None else msgspec.convert(values["usage"], Usage)
     values["role"] = Role(values["role"])
     values["status"] = MessageStatus(values["status"])
@@ -47,7 +49,7 @@ def _message(row: Row[Any]) -> Message:
 
 def get(connection: Connection, thread_id: str, message_id: str) -> Message:
     """Raises `NotFoundError` when the thread has no such message."""
-    row = connection.execute(_BY_ID, {"thread_id": thread_id, "message_id": message_id}).one_or_none()
+    row = connection.execute(_BY_ID, {"thread_id": thread_id, "message_id": message_id}).mappings().one_or_none()
     if row is None:
         raise NotFoundError
     return _message(row)
@@ -72,9 +74,7 @@ def set_status(connection: Connection, execution_id: str, status: MessageStatus,
     connection.execute(_SET_STATUS, {"of_execution": execution_id, "status": status, "at": at})
 
 
-def store_answer(
-    connection: Connection, message_id: str, *, text: str, model: str | None, usage: Usage | None
-) -> None:
+def store_answer(connection: Connection, message_id: str, *, text: str, model: str | None, usage: Usage | None) -> None:
     stored = None if usage is None else msgspec.to_builtins(usage)
     connection.execute(_FINISH, {"message_id": message_id, "text": text, "model": model, "usage": stored})
 
@@ -89,13 +89,18 @@ def list_page(connection: Connection, thread_id: str, *, limit: int, before: int
     statement = select(messages).where(messages.c.thread_id == thread_id)
     if before is not None:
         statement = statement.where(messages.c.position < before)
-    return [_message(row) for row in connection.execute(statement.order_by(messages.c.position.desc()).limit(limit))]
+    return [
+        _message(row)
+        for row in connection.execute(statement.order_by(messages.c.position.desc()).limit(limit)).mappings()
+    ]
 
 
 def list_following(connection: Connection, thread_id: str, *, after: int, limit: int) -> list[Message]:
     """Oldest first, from behind the position `after`."""
     statement = select(messages).where(messages.c.thread_id == thread_id, messages.c.position > after)
-    return [_message(row) for row in connection.execute(statement.order_by(messages.c.position).limit(limit))]
+    return [
+        _message(row) for row in connection.execute(statement.order_by(messages.c.position).limit(limit)).mappings()
+    ]
 
 
 def list_branch(connection: Connection, thread_id: str, leaf_id: str, limit: int) -> list[tuple[Role, str]]:

@@ -30,7 +30,7 @@ class MessageService:
         self._database = database
         self._clock = clock
 
-    async def list(self, principal: Principal, thread_id: str, page: Page) -> tuple[list[Message], int]:
+    async def list_messages(self, principal: Principal, thread_id: str, page: Page) -> tuple[list[Message], int]:
         """A page of the thread, newest first, and how many messages there are. Raises `NotFoundError`."""
 
         def work(connection: Connection) -> tuple[list[Message], int]:

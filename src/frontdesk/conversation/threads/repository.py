@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, delete, func, insert, select, tuple_, update
 
 from frontdesk.conversation.threads.models import ProviderThread, Thread, provider_threads, threads
 from frontdesk.errors import NotFoundError
@@ -25,8 +25,8 @@ _CHANGE_HEAD = (
 _PROVIDER_THREAD = select(provider_threads).where(provider_threads.c.thread_id == bindparam("thread_id"))
 
 
-def _thread(row: Row[Any]) -> Thread:
-    return Thread(**row._mapping)
+def _thread(row: RowMapping) -> Thread:
+    return Thread(**row)
 
 
 def get(
@@ -45,7 +45,7 @@ def get(
 
 def get_unscoped(connection: Connection, thread_id: str, *, lock: bool = False) -> Thread:
     """For the engine alone, which acts for nobody. Raises `NotFoundError`."""
-    row = connection.execute(_LOCKED if lock else _BY_ID, {"thread_id": thread_id}).one_or_none()
+    row = connection.execute(_LOCKED if lock else _BY_ID, {"thread_id": thread_id}).mappings().one_or_none()
     if row is None:
         raise NotFoundError
     return _thread(row)
@@ -59,7 +59,7 @@ def change(connection: Connection, thread_id: str, values: dict[str, Any]) -> No
     connection.execute(update(threads).where(threads.c.id == thread_id).values(**values))
 
 
-def change_head(  # noqa: PLR0913  the columns that move together
+def change_head(
     connection: Connection, thread_id: str, *, active: str | None, leaf: str | None, count: int, at: datetime
 ) -> None:
     """What a new message or a finished answer moves on."""
@@ -98,12 +98,12 @@ def list_page(
             tuple_(threads.c.activity_at, threads.c.id) < tuple_(bindparam("activity", after.activity_at), after.id)
         )
     ordered = statement.order_by(threads.c.activity_at.desc(), threads.c.id.desc()).limit(limit).offset(offset)
-    return [_thread(row) for row in connection.execute(ordered)]
+    return [_thread(row) for row in connection.execute(ordered).mappings()]
 
 
 def find_provider_thread(connection: Connection, thread_id: str) -> ProviderThread | None:
-    row = connection.execute(_PROVIDER_THREAD, {"thread_id": thread_id}).one_or_none()
-    return None if row is None else ProviderThread(**row._mapping)
+    row = connection.execute(_PROVIDER_THREAD, {"thread_id": thread_id}).mappings().one_or_none()
+    return None if row is None else ProviderThread(**row)
 
 
 def put_provider_thread(connection: Connection, record: ProviderThread) -> None:

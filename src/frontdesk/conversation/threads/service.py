@@ -81,7 +81,9 @@ class ThreadService:
 
         return await self._database.read(work)
 
-    async def list(self, principal: Principal, page: Page, *, include_deleted: bool) -> tuple[list[Thread], int]:
+    async def list_threads(
+        self, principal: Principal, page: Page, *, include_deleted: bool
+    ) -> tuple[list[Thread], int]:
         """A page of the caller's threads, newest activity first, and how many there are."""
 
         def work(connection: Connection) -> tuple[list[Thread], int]:

@@ -62,5 +62,5 @@ async def require_current(database: Database) -> None:
     standing = await database.read(current)
     if standing != head():
         raise ConfigurationError(
-            f"The database stands at revision {standing or 'none'} and this program needs {head()}: run frontdesk migrate"
+            f"The database stands at revision {standing or 'none'}, this program needs {head()}: run frontdesk migrate"
         )

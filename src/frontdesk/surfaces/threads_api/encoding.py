@@ -1,7 +1,7 @@
 """The log as the threads API's event stream: OpenAI's chunks, the provider's byte for byte, and our states beside them.
 
-Every frame has the id with which a reader resumes. An event that makes two frames gives the first the id `CURSOR~1`: all
-up to CURSOR was delivered, and one frame of what follows.
+Every frame has the id with which a reader resumes. An event that makes two frames gives the first the id `CURSOR~1`:
+all up to CURSOR was delivered, and one frame of what follows.
 """
 
 import re

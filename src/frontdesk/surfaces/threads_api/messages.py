@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Body, Query, Request, Response
 
@@ -33,12 +33,14 @@ from frontdesk.surfaces.threads_api.schemas import (
 
 router = api_router("/threads/{thread_id}", tag="messages")
 _SENDING = problems(400, 401, 403, 404, 409, 413, 422, 503)
-_STREAM = {200: {"description": "The answer as Server-Sent Events", "content": {"text/event-stream": {}}}}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The answer as Server-Sent Events", "content": {"text/event-stream": {}}}
+}
 
 
 @router.get("/messages", response_model=ListOut[MessageOut], responses=problems(401, 403, 404, 422, 503))
 async def list_messages(request: Request, caller: Caller, thread_id: ThreadId, page: PageQuery) -> object:
-    items, total = await services(request).messages.list(caller, thread_id, page)
+    items, total = await services(request).messages.list_messages(caller, thread_id, page)
     return {"items": items, "page": page.number, "limit": page.limit, "total": total}
 
 
@@ -65,13 +67,11 @@ async def send_and_stream(
 async def change_message(
     request: Request, caller: Caller, thread_id: ThreadId, message_id: MessageId, body: MessagePatch
 ) -> Message:
-    return await services(request).messages.change(
-        caller, thread_id, message_id, text=body.text, status=body.status
-    )
+    return await services(request).messages.change(caller, thread_id, message_id, text=body.text, status=body.status)
 
 
 @router.post("/messages/{message_id}/regenerate", status_code=201, response_model=MessageOut, responses=_SENDING)
-async def regenerate(  # noqa: PLR0913  a route's parameters
+async def regenerate(
     request: Request,
     response: Response,
     caller: Caller,
@@ -88,10 +88,8 @@ async def regenerate(  # noqa: PLR0913  a route's parameters
     return begun.result
 
 
-@router.post(
-    "/messages/{message_id}/feedback", status_code=201, response_model=FeedbackOut, responses=_SENDING
-)
-async def judge_message(  # noqa: PLR0913  a route's parameters
+@router.post("/messages/{message_id}/feedback", status_code=201, response_model=FeedbackOut, responses=_SENDING)
+async def judge_message(
     request: Request,
     response: Response,
     caller: Caller,
@@ -112,7 +110,7 @@ async def judge_message(  # noqa: PLR0913  a route's parameters
     response_class=EventStream,
     responses={**problems(400, 401, 403, 404, 422, 503), **_STREAM},
 )
-async def join_stream(  # noqa: PLR0913  a route's parameters
+async def join_stream(
     request: Request,
     caller: Caller,
     thread_id: ThreadId,
@@ -126,9 +124,7 @@ async def join_stream(  # noqa: PLR0913  a route's parameters
     return EventStream(reader, encoder, services(request).streams)
 
 
-@router.post(
-    "/executions/{execution_id}/cancel", status_code=202, response_model=ExecutionOut, responses=_SENDING
-)
+@router.post("/executions/{execution_id}/cancel", status_code=202, response_model=ExecutionOut, responses=_SENDING)
 async def cancel(
     request: Request,
     response: Response,

@@ -9,4 +9,4 @@ router = api_router("/models", tag="models")
 
 @router.get("", response_model=ModelListOut, responses=problems(401, 502, 503))
 async def list_models(request: Request, _caller: Caller) -> object:
-    return {"object": "list", "data": await services(request).models.list()}
+    return {"object": "list", "data": await services(request).models.list_models()}

@@ -45,7 +45,7 @@ async def list_threads(
     page: PageQuery,
     include_deleted: bool = False,  # noqa: FBT001, FBT002  a query parameter
 ) -> object:
-    items, total = await services(request).threads.list(caller, page, include_deleted=include_deleted)
+    items, total = await services(request).threads.list_threads(caller, page, include_deleted=include_deleted)
     return {"items": items, "page": page.number, "limit": page.limit, "total": total}
 
 
@@ -63,9 +63,7 @@ async def get_thread(
     return {**msgspec.structs.asdict(thread), "messages": latest}
 
 
-@router.patch(
-    "/{thread_id}", response_model=ThreadOut, responses=problems(400, 401, 403, 404, 409, 413, 422, 503)
-)
+@router.patch("/{thread_id}", response_model=ThreadOut, responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
 async def change_thread(request: Request, caller: Caller, thread_id: ThreadId, body: ThreadPatch) -> Thread:
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     return await services(request).threads.change(caller, thread_id, changes)
@@ -83,7 +81,10 @@ async def delete_thread(
 
 @router.get("/{thread_id}/export", response_class=Response, responses=problems(401, 403, 404, 422, 503))
 async def export_thread(
-    request: Request, caller: Caller, thread_id: ThreadId, format: Literal["json", "markdown"] = "json"  # noqa: A002
+    request: Request,
+    caller: Caller,
+    thread_id: ThreadId,
+    format: Literal["json", "markdown"] = "json",  # noqa: A002
 ) -> StreamingResponse:
     thread, pages = await services(request).threads.export(caller, thread_id)
     suffix, media_type, body = (
@@ -121,9 +122,7 @@ async def get_provider_thread(request: Request, caller: Caller, thread_id: Threa
 @provider_router.put(
     "/{thread_id}", response_model=ProviderThreadOut, responses=problems(400, 401, 403, 404, 413, 422, 503)
 )
-async def put_provider_thread(
-    request: Request, caller: Caller, thread_id: ThreadId, body: ProviderThreadIn
-) -> object:
+async def put_provider_thread(request: Request, caller: Caller, thread_id: ThreadId, body: ProviderThreadIn) -> object:
     return await services(request).threads.put_provider_thread(
         caller, thread_id, provider=body.provider, conversation_id=body.conversation_id, state=body.state
     )
