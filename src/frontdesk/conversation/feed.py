@@ -101,7 +101,7 @@ class AnswerReader:
         self._void_first = False
         if events[0].type is EventType.execution_restarted:
             return events
-        return [_stored_event(_VOIDED, 1, events[0], EventType.execution_restarted), *events]
+        return [_void_marker(events[0]), *events]
 
 
 class Feed:
@@ -213,8 +213,8 @@ def _payload(message: Message) -> bytes:
     return msgspec.json.encode(StoredText(message.text, message.model, message.id, created))
 
 
-def _stored_event(origin: str, number: int, like: Event, kind: EventType, payload: bytes = b"{}") -> Event:
-    return Event(f"{origin}-{number}", like.execution_id, like.attempt, kind, payload)
+def _void_marker(like: Event) -> Event:
+    return Event(f"{_VOIDED}-1", like.execution_id, like.attempt, EventType.execution_restarted, b"{}")
 
 
 def _whole(execution: Execution, message: Message, origin: str) -> list[Event]:
