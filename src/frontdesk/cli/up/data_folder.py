@@ -1,4 +1,4 @@
-"""What `frontdesk up` keeps between starts: its database and its own signing secret, both for their owner's eyes only."""
+"""What `frontdesk up` keeps between starts, for its owner's eyes only: a database and a signing secret of its own."""
 
 import os
 import secrets

@@ -15,9 +15,9 @@ def curl_example(api: str, username: str) -> str:
         f'A={api} && U={shlex.quote(username)} && read -rsp "Password of $U: " P && echo',
         "J='Content-Type: application/json'",
         f"field() {{ python3 -c '{_PYTHON_FIELD}' $1; }}",
-        f"T=$(U=$U P=$P python3 -c '{_PYTHON_LOGIN}' | curl -s $A/auth/login -H \"$J\" -d @- | field access_token)",
-        'I=$(curl -s $A/threads -H "$J" -H "Authorization: Bearer $T" -d \'{"title": "curl"}\' | field id)',
-        'curl -N $A/threads/$I/messages/stream -H "$J" -H "Authorization: Bearer $T"'
-        ' -d \'{"text": "What is the capital of France?"}\'',
+        f"""T=$(U=$U P=$P python3 -c '{_PYTHON_LOGIN}' | curl -s $A/auth/login -H "$J" -d @- | field access_token)""",
+        'B="Authorization: Bearer $T"',
+        """I=$(curl -s $A/threads -H "$J" -H "$B" -d '{"title": "curl"}' | field id)""",
+        """curl -N $A/threads/$I/messages/stream -H "$J" -H "$B" -d '{"text": "What is the capital of France?"}'""",
     )
     return " && \\\n  ".join(steps)
