@@ -12,7 +12,7 @@ from frontdesk.cli.gateway_server import run_gateway
 from frontdesk.cli.listening import base_url, bind
 from frontdesk.cli.migrate import migrate_database
 from frontdesk.database.engine import open_database, parse_url
-from frontdesk.database.migrations import current, head
+from frontdesk.database.migrations import require_current
 from frontdesk.errors import FrontdeskError
 from frontdesk.settings import Settings
 
@@ -34,7 +34,7 @@ def serve(
     sockets = bind(host, port, settings)
     if settings.has_default_jwt_secret:
         console.print("CHAT_JWT_SECRET_KEY is still the default: only this machine can connect.", style="yellow")
-    _prepare_database(settings, console)
+    _prepare_database(settings)
 
     async def announce() -> None:
         console.print(f"Frontdesk listens on {base_url(sockets)}", markup=False)
@@ -42,26 +42,19 @@ def serve(
     run_gateway(settings, sockets, announce)
 
 
-def _prepare_database(settings: Settings, console: Console) -> None:
+def _prepare_database(settings: Settings) -> None:
     try:
         if parse_url(settings.database_url).drivername.startswith("sqlite"):
             migrate_database(settings.database_url)
-            return
-        revision, newest = asyncio.run(_revision(settings)), head()
+        else:
+            asyncio.run(_require_current(settings))
     except FrontdeskError as error:
         raise CommandError(error.detail) from error
-    if revision is None:
-        raise CommandError("The database has no tables yet. Run: frontdesk migrate")
-    if revision != newest:
-        # No refusal: while a release rolls out, the versions before and after it both run on one schema.
-        console.print(
-            f"The database is at {revision}, this version at {newest}. Run: frontdesk migrate", style="yellow"
-        )
 
 
-async def _revision(settings: Settings) -> str | None:
+async def _require_current(settings: Settings) -> None:
     database = open_database(settings.database_url, pool_size=1, timeout=settings.database_timeout_seconds)
     try:
-        return await database.read(current)
+        await require_current(database)
     finally:
         await database.aclose()

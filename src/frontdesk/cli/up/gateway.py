@@ -62,7 +62,7 @@ def _print_instructions(console: Console, address: str, api_prefix: str, admin: 
     api = address + api_prefix
     console.print(f"\nFrontdesk is ready: {api}", style="bold green", markup=False)
     console.print(f"\nTalk to it:     frontdesk chat --server {api} --username {admin}", markup=False)
-    console.print(f"Read the API:   {address}/docs", markup=False)
+    console.print(f"The API:        {api}/openapi.json", markup=False)
     console.print("\nOr with curl (bash):\n", markup=False)
     console.print(curl_example(api, admin), markup=False)
     console.print("\nCtrl-C stops it.", style="dim")
