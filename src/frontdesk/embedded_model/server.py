@@ -35,9 +35,10 @@ def start_server(weights: Path, options: ServerOptions) -> xllamacpp.Server:
     params.n_parallel = options.slots
     params.n_ctx = options.slots * options.context
     params.n_predict = _MAX_ANSWER_TOKENS
-    # The model card's own advice: a model this small wanders at higher temperatures.
+    # The model card's own advice: a model this small wanders at higher temperatures. Without the penalty it also loops.
     params.sampling.temp = 0.2
     params.sampling.top_p = 0.9
+    params.sampling.penalty_repeat = 1.1
     # Each open stream holds an HTTP thread, also while it waits for a slot; the health check must still find one.
     params.n_threads_http = _HTTP_THREADS
     params.cache_ram_mib = _PROMPT_CACHE_MIB

@@ -18,6 +18,6 @@ def curl_example(api: str, username: str) -> str:
         f"""T=$(U=$U P=$P python3 -c '{_PYTHON_LOGIN}' | curl -s $A/auth/login -H "$J" -d @- | field access_token)""",
         'B="Authorization: Bearer $T"',
         """I=$(curl -s $A/threads -H "$J" -H "$B" -d '{"title": "curl"}' | field id)""",
-        """curl -N $A/threads/$I/messages/stream -H "$J" -H "$B" -d '{"text": "What is the capital of France?"}'""",
+        """curl -N $A/threads/$I/messages/stream -H "$J" -H "$B" -d '{"text": "Say hello."}'""",
     )
     return " && \\\n  ".join(steps)
