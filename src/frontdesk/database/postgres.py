@@ -1,0 +1,107 @@
+"""PostgreSQL through asyncpg: each unit of work has its own transaction on a pooled connection."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from frontdesk.database.types import decode_json, encode_json
+from frontdesk.errors import UnavailableError
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+_SERIALIZATION_FAILURE = "40001"
+_DEADLOCK_DETECTED = "40P01"
+_RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED})
+_CLASSES_OF_ABSENCE = ("08", "53", "57")  # connection, resources, operator intervention (and statement timeouts)
+_ATTEMPTS = 4
+
+
+class PostgresDatabase:
+    def __init__(self, url: URL, *, pool_size: int, timeout: float) -> None:
+        milliseconds = str(int(timeout * 1000))
+        self._timeout = timeout
+        self._units: set[asyncio.Task[Any]] = set()
+        self._engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=timeout,
+            pool_pre_ping=True,
+            json_serializer=encode_json,
+            json_deserializer=decode_json,
+            connect_args={
+                "timeout": timeout,
+                "command_timeout": timeout,
+                "server_settings": {"statement_timeout": milliseconds, "lock_timeout": milliseconds},
+            },
+        )
+
+    @property
+    def connections_in_use(self) -> int:
+        pool = self._engine.pool
+        return pool.checkedout() if isinstance(pool, AsyncAdaptedQueuePool) else 0
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._unit(self._read(work))
+
+    async def write(self, work: Work[T]) -> T:
+        return await self._unit(self._write(work))
+
+    async def aclose(self) -> None:
+        if self._units:
+            await asyncio.wait(self._units)
+        await self._engine.dispose()
+
+    async def _unit(self, steps: Coroutine[Any, Any, T]) -> T:
+        """A caller that leaves does not break its unit in the middle, so no connection is lost with it."""
+        task = asyncio.create_task(steps)
+        self._units.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._units.discard(task)
+        if not task.cancelled():
+            task.exception()  # a caller that has left does not make it an unhandled one
+
+    async def _read(self, work: Work[T]) -> T:
+        try:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(work)
+        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+            raise _translated(error) from error
+
+    async def _write(self, work: Work[T]) -> T:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._engine.begin() as connection:
+                    return await _run(connection, work)
+            except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+                if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRIED:
+                    raise _translated(error) from error
+        raise AssertionError("unreachable")
+
+
+async def _run(connection: AsyncConnection, work: Work[T]) -> T:
+    return await connection.run_sync(work)
+
+
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+
+
+def _translated(error: Exception) -> Exception:
+    """An absent or overloaded server is `UnavailableError`; anything else stays what it is."""
+    absent = (
+        not isinstance(error, DBAPIError)
+        or error.connection_invalidated
+        or isinstance(error, OperationalError | InterfaceError)
+        or _sqlstate(error).startswith(_CLASSES_OF_ABSENCE)
+    )
+    return UnavailableError("The database is not available") if absent else error

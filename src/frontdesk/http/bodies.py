@@ -1,0 +1,71 @@
+"""Request bodies: bounded before they are read, and JSON that every later stage can hold.
+
+Text with NUL or lone surrogates cannot be stored or sent on as UTF-8, so it is refused here, once, wherever it stands.
+"""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from frontdesk.errors import BadRequestError, BodyTooLargeError, InvalidRequestError, MalformedJsonError
+
+_MAX_DEPTH = 64
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Raises `BodyTooLargeError` before reading when the declared length says so, else as soon as `limit` is passed."""
+    declared = request.headers.get("content-length")
+    if declared is not None and (not declared.isdecimal() or int(declared) > limit):
+        raise BodyTooLargeError(f"The body may have at most {limit} bytes", headers={"Connection": "close"})
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > limit:
+                raise BodyTooLargeError(f"The body may have at most {limit} bytes", headers={"Connection": "close"})
+    except ClientDisconnect as error:
+        raise BadRequestError("The body ended early") from error
+    return bytes(body)
+
+
+def decode_json(body: bytes) -> Any:
+    """Raises `MalformedJsonError`, or `InvalidRequestError` for text that is not storable."""
+    try:
+        value = msgspec.json.decode(body)
+    except RecursionError as error:
+        raise MalformedJsonError("The JSON is nested too deeply") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MalformedJsonError from error
+    _check_depth(value)
+    if b"\\u0000" in body:
+        _refuse_nul(value, ("body",))
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return
+    raise MalformedJsonError(f"The JSON is nested deeper than {_MAX_DEPTH} levels")
+
+
+def _children(value: Any) -> list[Any]:
+    """The containers directly inside a container; a scalar has none."""
+    if isinstance(value, dict):
+        return [child for child in value.values() if isinstance(child, dict | list)]
+    return [child for child in value if isinstance(child, dict | list)] if isinstance(value, list) else []
+
+
+def _refuse_nul(value: Any, loc: tuple[str | int, ...]) -> None:
+    if isinstance(value, str) and "\x00" in value:
+        raise InvalidRequestError(errors=[{"loc": list(loc), "msg": "NUL is not permitted in text", "type": "nul"}])
+    if isinstance(value, dict):
+        for key, child in value.items():
+            _refuse_nul(key, loc)
+            _refuse_nul(child, (*loc, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            _refuse_nul(child, (*loc, index))

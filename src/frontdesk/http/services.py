@@ -1,0 +1,33 @@
+"""The core's services as the surfaces reach them: the one object that hangs on the application's state."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from frontdesk.conversation.feed import Feed
+from frontdesk.conversation.health import Health
+from frontdesk.conversation.model_list import ModelList
+from frontdesk.conversation.service import ConversationService
+from frontdesk.identity.tokens.service import TokenService
+from frontdesk.identity.users.service import UserService
+from frontdesk.kit.clock import Clock
+from frontdesk.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    settings: Settings
+    clock: Clock
+    users: UserService
+    tokens: TokenService
+    conversation: ConversationService
+    feed: Feed
+    models: ModelList
+    health: Health
+
+
+def services(request: Request) -> Services:
+    held = request.app.state.services
+    if not isinstance(held, Services):
+        raise TypeError("the application has no services yet")
+    return held

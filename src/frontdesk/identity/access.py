@@ -1,0 +1,28 @@
+"""The one place that decides who may do what. Everything else asks here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from frontdesk.errors import ForbiddenError, NotAllowedError, NotFoundError
+from frontdesk.identity.principal import Principal
+
+
+def use_thread(principal: Principal, *, owner_id: str, metadata: Mapping[str, Any]) -> None:
+    """Raises `NotFoundError` for another's thread, and `NotAllowedError` when its product or agent is not permitted."""
+    if owner_id != principal.id:
+        raise NotFoundError
+    use_metadata(principal, metadata)
+
+
+def use_metadata(principal: Principal, metadata: Mapping[str, Any]) -> None:
+    """Raises `NotAllowedError` when `product_id` or `agent_id` is outside the principal's allow lists."""
+    for key, permitted in (("product_id", principal.products), ("agent_id", principal.agents)):
+        wanted = metadata.get(key)
+        if wanted is not None and permitted is not None and wanted not in permitted:
+            raise NotAllowedError
+
+
+def administer(principal: Principal) -> None:
+    """Raises `ForbiddenError` unless the principal is an administrator."""
+    if not principal.is_admin:
+        raise ForbiddenError("Only an administrator may do this")
