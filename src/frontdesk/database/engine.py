@@ -28,6 +28,10 @@ class Database(Protocol):
 
     async def write(self, work: Work[T]) -> T: ...
 
+    async def check(self) -> None:
+        """Raises `UnavailableError` when it cannot be read."""
+        ...
+
     async def aclose(self) -> None: ...
 
 

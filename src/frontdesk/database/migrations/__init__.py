@@ -10,7 +10,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from frontdesk.database.engine import parse_url
+from frontdesk.database.engine import Database, parse_url
+from frontdesk.errors import ConfigurationError
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -54,3 +55,12 @@ def upgrade(database_url: str, *, revision: str = "head") -> str:
 def _upgrade(connection: Connection, revision: str) -> str:
     command.upgrade(_config(connection), revision)
     return current(connection) or ""
+
+
+async def require_current(database: Database) -> None:
+    """Raises `ConfigurationError` when the tables are not those of this program."""
+    standing = await database.read(current)
+    if standing != head():
+        raise ConfigurationError(
+            f"The database stands at revision {standing or 'none'}, this program needs {head()}: run frontdesk migrate"
+        )
