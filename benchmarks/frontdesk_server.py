@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.client import Answer, ask_all
 from benchmarks.contenders import Contender, Provider, http_request
-from benchmarks.programs import HOST, BenchmarkError, python
+from benchmarks.programs import HOST, python
 
 NAME = "frontdesk"
 SETUP_CONCURRENCY = 4
@@ -74,9 +74,6 @@ class Frontdesk(Contender):
     async def requests(self, model: str, count: int) -> list[bytes]:
         return [self.stream_request(thread, model) for thread in await self.threads(count)]
 
-    async def restart(self, provider: Provider) -> None:
-        """Ends it as an operator would, so that the database file is whole, and starts it on the same file."""
-        if self.program is None:
-            raise BenchmarkError("frontdesk was not started")
-        self.program.stop(graceful=True)
-        await self.start(provider)
+    def end(self) -> None:
+        """As an operator would, so that the database file is whole; `start` then goes on with the same file."""
+        self.running().stop(graceful=True)

@@ -29,5 +29,7 @@ async def measure(bench: Bench) -> Rows:
                 half = percentile(values, 0.5)
                 floor = half if contender.name == "direct" else floor
                 late = percentile(values, 0.95)
-                table.add(contender.name, p50_ms=half, p95_ms=late, added_p50_ms=half - floor, added_p95_ms=late - floor)
+                table.add(
+                    contender.name, p50_ms=half, p95_ms=late, added_p50_ms=half - floor, added_p95_ms=late - floor
+                )
     return table.rows()
