@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from frontdesk.app import create_app
+from frontdesk.http.server import GatewayProtocol
 from frontdesk.settings import Settings
 
 _BACKLOG = 4096
@@ -39,7 +40,7 @@ def run_gateway(settings: Settings, sockets: list[socket.socket], announce: Call
     config = uvicorn.Config(
         create_app(settings),
         loop="uvloop",
-        http="httptools",
+        http=GatewayProtocol,
         lifespan="on",
         log_config=None,
         access_log=False,
