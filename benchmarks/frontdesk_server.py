@@ -40,7 +40,6 @@ class Frontdesk(Contender):
             "CHAT_LLM_API_BASE": provider.url,
             "CHAT_JWT_SECRET_KEY": self._secret,
             "CHAT_ACCESS_TOKEN_EXPIRE_MINUTES": "1440",
-            "CHAT_MESSAGES_PER_MINUTE": "1000000000",
             "CHAT_LOG_LEVEL": "WARNING",
             **self._settings,
         }

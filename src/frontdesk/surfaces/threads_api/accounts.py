@@ -1,7 +1,8 @@
 from fastapi import Request
-from frontdesk.http.routing import Caller, PossibleCaller, api_router, problems, public
+
+from frontdesk.http.routing import PossibleCaller, api_router, public
 from frontdesk.http.services import services
-from frontdesk.identity.users.models import Registration, Role
+from frontdesk.identity.users.models import Registration
 
 router = api_router("/auth", tag="accounts")
 
