@@ -1,4 +1,6 @@
-"""The one tree of expected failures. Each class owns a stable machine code and an HTTP status; a surface renders them."""
+"""The one tree of expected failures. Each class owns a stable machine code and an HTTP status; a surface renders
+them.
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -112,3 +114,10 @@ class ConfigurationError(FrontdeskError):
     """The server cannot start as it is configured; the detail names the setting."""
 
     code, title = "configuration_error", "The configuration is not usable"
+
+
+class LlmDisabledError(UnavailableError):
+    code, title = "llm_disabled", "No answers are made here: CHAT_LLM_ENABLED is false"
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=60)

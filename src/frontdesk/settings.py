@@ -44,7 +44,6 @@ class Settings(BaseSettings):
     login_attempts_per_user: int = Field(default=10, ge=1)
     login_attempts_per_address: int = Field(default=100, ge=1)
     login_window_seconds: int = Field(default=300, ge=1)
-    messages_per_minute: int = Field(default=6000, ge=1)
 
     engine_concurrency: int = Field(default=2000, ge=1)
     execution_lease_seconds: float = Field(default=8.0, gt=0)

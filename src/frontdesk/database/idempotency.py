@@ -1,6 +1,7 @@
 """Effects that happen once: a request's key is stored in the transaction of its effect, with what it answered.
 
-The Idempotency-Key header field is draft-ietf-httpapi-idempotency-key-header. A key belongs to one principal and lives 24 h.
+The Idempotency-Key header field is draft-ietf-httpapi-idempotency-key-header. A key belongs to one principal and
+lives 24 h.
 """
 
 from collections.abc import Callable
@@ -37,7 +38,8 @@ _FIND = select(idempotency_keys.c.fingerprint, idempotency_keys.c.result).where(
 _RESERVE = text(
     "INSERT INTO idempotency_keys (principal_id, key, fingerprint, result, created_at)"
     " VALUES (:principal_id, :key, :fingerprint, '', :now)"
-    " ON CONFLICT (principal_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, created_at = excluded.created_at"
+    " ON CONFLICT (principal_id, key) DO UPDATE"
+    " SET fingerprint = excluded.fingerprint, created_at = excluded.created_at"
     " WHERE idempotency_keys.created_at <= :oldest"
 ).bindparams(bindparam("now", type_=UtcDateTime), bindparam("oldest", type_=UtcDateTime))
 _STORE = (
@@ -84,7 +86,9 @@ def once(
             raise ConflictError("The idempotency key is in use")
         return known
     result = effect()
-    connection.execute(_STORE, {"of": key.principal_id, "named": key.key, "result": msgspec.json.encode(result).decode()})
+    connection.execute(
+        _STORE, {"of": key.principal_id, "named": key.key, "result": msgspec.json.encode(result).decode()}
+    )
     return Once(result, replayed=False)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -52,6 +52,9 @@ class PostgresDatabase:
 
     async def write(self, work: Work[T]) -> T:
         return await self._unit(self._write(work))
+
+    async def check(self) -> None:
+        await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
 
     async def aclose(self) -> None:
         if self._units:

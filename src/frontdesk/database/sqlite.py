@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
@@ -57,6 +57,9 @@ class SqliteDatabase:
                     _settle(future, succeeded=succeeded, result=result)
         finally:
             self._flushing = None
+
+    async def check(self) -> None:
+        await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
 
     async def aclose(self) -> None:
         if self._flushing is not None:

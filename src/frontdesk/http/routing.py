@@ -1,6 +1,7 @@
 """Routes that declare their authentication. One that does not cannot be constructed, so the program does not start.
 
-Authentication comes before the body is read, and the body is read under a bound and decoded once, before FastAPI sees it.
+Authentication comes before the body is read, and the body is read under a bound and decoded once, before FastAPI sees
+it.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator

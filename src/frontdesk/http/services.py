@@ -6,11 +6,15 @@ from starlette.requests import Request
 
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
+from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.threads.service import ThreadService
+from frontdesk.http.event_stream import OpenStreams
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
+from frontdesk.observability.measurements import Measurements
 from frontdesk.settings import Settings
 
 
@@ -20,8 +24,12 @@ class Services:
     clock: Clock
     users: UserService
     tokens: TokenService
+    threads: ThreadService
+    messages: MessageService
     conversation: ConversationService
     feed: Feed
+    streams: OpenStreams
+    measurements: Measurements
     models: ModelList
     health: Health
 

@@ -41,7 +41,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     conversation_id: str | None = None
 
 
-class ModelFailure(ProviderError):
+class ModelCallError(ProviderError):
     """A typed end of a call that did not succeed. `kind` is stable; `detail` is fit for the client."""
 
     def __init__(self, kind: str, detail: str, *, retry_after: float | None = None, status: int | None = None) -> None:
@@ -55,14 +55,16 @@ class LanguageModel(Protocol):
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelChunk]]]:
         """A call whose chunks arrive in batches, one for each read of the socket; leaving the context closes the call.
 
-        Raises `ModelFailure` with a kind of `connect`, `timeout_first_byte`, `timeout_between_bytes`, `reset`,
-        `rate_limited`, `refused` (another 4xx), `server_error` (5xx), `bad_response` (not an event stream),
-        `bad_frame` (a frame that is not JSON) or `error_in_stream`.
+        Entering sends the request and waits for the first byte. Both entering and iterating raise `ModelCallError`, the
+        latter after every chunk that came before it, with a kind of `connect`, `timeout_first_byte`,
+        `timeout_between_bytes`, `reset` (also an end without a finish), `rate_limited`, `refused` (another 4xx or a
+        redirect), `server_error` (5xx), `bad_response` (not an event stream), `bad_frame` (a frame that is not a chunk,
+        or too large) or `error_in_stream`.
         """
         ...
 
     async def models(self) -> list[dict[str, Any]]:
-        """The provider's models, each `{id, object: "model", ...}`. Raises `ModelFailure`."""
+        """The provider's models, each `{id, object: "model", ...}`. Raises `ModelCallError`."""
         ...
 
     async def aclose(self) -> None: ...

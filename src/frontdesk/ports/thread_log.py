@@ -23,6 +23,7 @@ class EventType(StrEnum):
     tool_call_failed = "tool_call_failed"
     input_requested = "input_requested"
     progress = "progress"
+    snapshot = "snapshot"
     execution_completed = "execution_completed"
     execution_failed = "execution_failed"
     execution_interrupted = "execution_interrupted"
@@ -55,18 +56,23 @@ class CursorGoneError(Exception):
 class Follower(Protocol):
     """One reader's place in a log. It holds no events of its own, so a slow one costs nothing."""
 
-    async def next(self, timeout: float | None = None) -> Sequence[Event]:  # noqa: ASYNC109  a wait that ends is no failure
-        """The events that are there after the last ones, at least one; empty when `timeout` seconds passed.
+    async def next(self) -> Sequence[Event]:
+        """The events that are there after the last ones, in a batch of at most about 64 KiB of payload.
 
-        A call returns at most about 64 KiB of payload. Raises `CursorGoneError` when its place was trimmed away.
+        It waits for at least one, or returns an empty batch after a `nudge`. Raises `CursorGoneError` when its place
+        was trimmed away.
         """
+        ...
+
+    def nudge(self) -> None:
+        """Make a waiting `next` return, so that its reader can look around."""
         ...
 
     def close(self) -> None: ...
 
 
 class ThreadLog(Protocol):
-    def append(self, thread_id: str, execution_id: str, attempt: int, entries: Sequence[Entry]) -> str:
+    def append(self, thread_id: str, execution_id: str, attempt: int, *, entries: Sequence[Entry]) -> str:
         """Append in one batch and return the last event's cursor; it never waits.
 
         `execution_id` is empty for events of the thread itself. The first batch of a higher attempt raises the

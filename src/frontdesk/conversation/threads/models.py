@@ -39,7 +39,9 @@ provider_threads = Table(
 
 
 class Thread(msgspec.Struct, frozen=True, kw_only=True):
-    """`activity_at` orders lists: the last message's time, or the thread's own. `leaf_message_id` ends the branch in use."""
+    """`activity_at` orders lists: the last message's time, or the thread's own. `leaf_message_id` ends the branch in
+    use.
+    """
 
     id: str
     user_id: str

@@ -8,9 +8,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from frontdesk.database.engine import parse_url
+from frontdesk.database.engine import Database, parse_url
+from frontdesk.errors import ConfigurationError
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -40,6 +40,8 @@ def upgrade(database_url: str, *, revision: str = "head") -> str:
         finally:
             engine.dispose()
 
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  needs an optional extra
+
     async def on_postgres() -> str:
         engine = create_async_engine(url)
         try:
@@ -54,3 +56,12 @@ def upgrade(database_url: str, *, revision: str = "head") -> str:
 def _upgrade(connection: Connection, revision: str) -> str:
     command.upgrade(_config(connection), revision)
     return current(connection) or ""
+
+
+async def require_current(database: Database) -> None:
+    """Raises `ConfigurationError` when the tables are not those of this program."""
+    standing = await database.read(current)
+    if standing != head():
+        raise ConfigurationError(
+            f"The database stands at revision {standing or 'none'}, this program needs {head()}: run frontdesk migrate"
+        )

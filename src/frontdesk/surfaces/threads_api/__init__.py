@@ -1,0 +1,1 @@
+"""The threads API: accounts, threads, messages and streamed answers as authenticated REST with Server-Sent Events."""

@@ -1,0 +1,162 @@
+"""OpenAI's chat completions as bytes: what a request says, what a chunk holds, what a failure is called."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from frontdesk.ports.language_model import ModelCallError, ModelChunk, ModelRequest, Usage
+
+DONE = b"[DONE]"
+
+DETAILS = {
+    "connect": "The model provider cannot be reached",
+    "timeout_first_byte": "The model provider did not begin to answer in time",
+    "timeout_between_bytes": "The model provider fell silent in the middle of an answer",
+    "reset": "The model provider broke off the answer",
+    "rate_limited": "The model provider is receiving too many requests",
+    "refused": "The model provider refused the request",
+    "server_error": "The model provider failed",
+    "bad_response": "The model provider answered in a form that is not understood",
+    "bad_frame": "The model provider sent a chunk that is not understood",
+    "error_in_stream": "The model provider reported an error in the middle of an answer",
+}
+
+
+def failure(kind: str, *, retry_after: float | None = None, status: int | None = None) -> ModelCallError:
+    """A failure in our own words: the provider's may hold keys and addresses."""
+    return ModelCallError(kind, DETAILS[kind], retry_after=retry_after, status=status)
+
+
+class Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+
+
+class Choice(msgspec.Struct, gc=False):
+    delta: Delta | None = None
+    finish_reason: str | None = None
+
+
+class FrameWithoutUsage(msgspec.Struct, gc=False):
+    """The fields of a chunk that anyone asks for; the rest is skipped unread."""
+
+    choices: list[Choice] | None = None
+    model: str | None = None
+    conversation_id: str | None = None
+    agent_status: str | None = None
+    error: Any = None
+
+
+class Frame(FrameWithoutUsage, gc=False):
+    usage: Usage | None = None
+
+
+_decode_frame = msgspec.json.Decoder(Frame).decode
+_decode_frame_without_usage = msgspec.json.Decoder(FrameWithoutUsage).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_NO_CHOICE = Choice()
+_NO_DELTA = Delta()
+
+
+def request_body(request: ModelRequest) -> bytes:
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": request.messages,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if request.conversation_id is not None:
+        body["conversation_id"] = request.conversation_id
+    return msgspec.json.encode(body)
+
+
+def read_chunk(data: bytes) -> ModelChunk:
+    """One event's data as a chunk. Raises `ModelCallError`: `bad_frame` or `error_in_stream`."""
+    frame: FrameWithoutUsage
+    usage = None
+    try:
+        frame = _decode_frame(data)
+        usage = frame.usage
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        frame = _without_usage(data)
+    if frame.error is not None:
+        raise failure("error_in_stream")
+    choice = frame.choices[0] if frame.choices else _NO_CHOICE
+    delta = choice.delta or _NO_DELTA
+    # A line break in JSON stands between tokens, never in a string, so that a space says the same.
+    return ModelChunk(
+        data if b"\n" not in data else data.replace(b"\n", b" "),
+        delta.content or "",
+        choice.finish_reason,
+        frame.model,
+        frame.conversation_id,
+        frame.agent_status,
+        usage,
+        bool(delta.tool_calls),
+    )
+
+
+def _without_usage(data: bytes) -> FrameWithoutUsage:
+    """For usage in a form of the provider's own: an answer is worth more than its figures."""
+    try:
+        return _decode_frame_without_usage(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise failure("bad_frame") from error
+
+
+def whole_answer(body: bytes) -> ModelChunk:
+    """The one chunk that says what a `chat.completion` says. Raises `ModelCallError`."""
+    try:
+        value = _decode_object(body)
+        choices = [_as_delta(choice) for choice in value.get("choices") or ()]
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise failure("bad_response") from error
+    chunk = read_chunk(msgspec.json.encode({**value, "object": "chat.completion.chunk", "choices": choices}))
+    if not choices:
+        raise failure("bad_response")
+    return chunk
+
+
+def _as_delta(choice: dict[str, Any]) -> dict[str, Any]:
+    delta = dict(choice.get("message") or {})
+    if delta.get("tool_calls"):
+        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(delta["tool_calls"])]
+    rest = {key: value for key, value in choice.items() if key != "message"}
+    return {**rest, "delta": delta, "finish_reason": choice.get("finish_reason") or "stop"}
+
+
+def model_list(body: bytes) -> list[dict[str, Any]]:
+    """The models of an answer to `GET /models`. Raises `ModelCallError`."""
+    try:
+        listed: Sequence[Any] = _decode_object(body)["data"]
+        named = [model for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise failure("bad_response") from error
+    return [{**model, "object": "model"} for model in named]
+
+
+def status_failure(status: int, retry_after: str | None) -> ModelCallError:
+    """What a status other than 200 means."""
+    wait = None if retry_after is None else retry_seconds(retry_after, now=datetime.now(UTC))
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return failure("rate_limited", retry_after=wait, status=status)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return failure("server_error", retry_after=wait, status=status)
+    return failure("refused" if status >= HTTPStatus.MULTIPLE_CHOICES else "bad_response", status=status)
+
+
+def retry_seconds(header: str, *, now: datetime) -> float | None:
+    """`Retry-After` (RFC 9110, 10.2.3) as seconds from `now`; None when it is neither a number nor a date."""
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

@@ -1,0 +1,245 @@
+"""The log of one process: events in lists, readers at their places in them.
+
+A follower keeps a position and no events, so what a slow one costs is nothing, and what the log holds is bounded by the
+log itself: finished executions leave after their retention or when all of them together are too large, and a thread
+whose running answer grows past its bound loses its oldest events. Whoever needs those reads the database.
+"""
+
+import asyncio
+import secrets
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from frontdesk.kit.clock import Clock
+from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Entry, Event, StaleAttemptError
+
+_CLOSED = sys.maxsize
+_BATCH_BYTES = 65_536
+_EVENT_BYTES = 200  # what an event costs beside its payload
+
+
+class _Stream:
+    """One thread's events; the event with sequence number n stands at index n - base."""
+
+    __slots__ = ("base", "bytes", "events", "fences", "first", "followers")
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.bytes = 0
+        self.events: list[Event] = []
+        self.fences: dict[str, int] = {}
+        self.first: dict[str, int] = {}
+        self.followers: list[InProcessFollower] = []
+
+    @property
+    def end(self) -> int:
+        return self.base + len(self.events)
+
+    def trim(self, count: int) -> None:
+        for event in self.events[:count]:
+            self.bytes -= len(event.payload) + _EVENT_BYTES
+        del self.events[:count]
+        self.base += count
+
+
+class InProcessFollower:
+    __slots__ = ("_execution_id", "_left", "_nudged", "_position", "_stream", "_waiter")
+
+    def __init__(self, stream: _Stream, position: int, execution_id: str | None, *, left: Callable[[], None]) -> None:
+        self._stream = stream
+        self._left = left
+        self._position = position
+        self._execution_id = execution_id
+        self._waiter: asyncio.Future[None] | None = None
+        self._nudged = False
+        stream.followers.append(self)
+
+    async def next(self) -> Sequence[Event]:
+        while True:
+            if batch := self._take():
+                return batch
+            if self._nudged:
+                self._nudged = False
+                return ()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def nudge(self) -> None:
+        self._nudged = True
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self) -> None:
+        if self in self._stream.followers:
+            self._stream.followers.remove(self)
+            self._left()
+
+    def _take(self) -> list[Event]:
+        start = self._position - self._stream.base
+        if start < 0:
+            raise CursorGoneError
+        events = self._stream.events
+        batch: list[Event] = []
+        size = 0
+        for index in range(start, len(events)):
+            event = events[index]
+            self._position += 1
+            if self._execution_id is None or event.execution_id == self._execution_id:
+                batch.append(event)
+                size += len(event.payload)
+                if size >= _BATCH_BYTES:
+                    break
+        return batch
+
+
+class InProcessThreadLog:
+    """`retention` is in seconds; `retained_bytes` bounds all finished executions, `thread_bytes` one thread."""
+
+    def __init__(self, *, clock: Clock, retention: float, retained_bytes: int, thread_bytes: int) -> None:
+        self._clock = clock
+        self._retention = retention
+        self._retained_bytes = retained_bytes
+        self._thread_bytes = thread_bytes
+        self._epoch = secrets.token_hex(4)
+        self._streams: dict[str, _Stream] = {}
+        self._next_base = 1
+        self._finished: deque[tuple[float, str, str, int]] = deque()
+        self._finished_bytes = 0
+        self._reaper: asyncio.TimerHandle | None = None
+
+    @property
+    def lag(self) -> int:
+        """Events that some follower has not taken yet, at the worst."""
+        return max((s.end - f._position for s in self._streams.values() for f in s.followers), default=0)  # noqa: SLF001
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(stream.bytes for stream in self._streams.values())
+
+    def append(self, thread_id: str, execution_id: str, attempt: int, *, entries: Sequence[Entry]) -> str:
+        stream = self._streams.get(thread_id) or self._open(thread_id)
+        if execution_id:
+            self._pass_fence(stream, execution_id, attempt)
+        sequence = stream.base + len(stream.events)
+        for kind, payload in entries:
+            stream.events.append(Event(f"{self._epoch}-{sequence}", execution_id, attempt, kind, payload))
+            stream.bytes += len(payload) + _EVENT_BYTES
+            sequence += 1
+        if not execution_id or entries[-1][0] in TERMINAL:
+            self._retire(thread_id, stream, execution_id)
+        elif stream.bytes > self._thread_bytes:
+            self._shorten(stream)
+        for follower in stream.followers:
+            follower.wake()
+        return f"{self._epoch}-{sequence - 1}"
+
+    def follow(self, thread_id: str, *, execution_id: str | None = None, after: str | None = None) -> InProcessFollower:
+        stream = self._streams.get(thread_id)
+        position = self._position(stream, execution_id, after)
+        if stream is None:
+            stream = self._open(thread_id)
+            position = stream.end
+        return InProcessFollower(stream, position, execution_id, left=partial(self._drop_if_idle, thread_id, stream))
+
+    def holds(self, thread_id: str, execution_id: str) -> bool:
+        stream = self._streams.get(thread_id)
+        return stream is not None and stream.first.get(execution_id, -1) >= stream.base
+
+    async def flush(self, thread_id: str) -> None:
+        """What was appended is here already."""
+
+    def discard(self, thread_id: str) -> None:
+        if stream := self._streams.get(thread_id):
+            stream.trim(len(stream.events))
+            stream.fences.clear()
+            self._drop_if_idle(thread_id, stream)
+            for follower in stream.followers:
+                follower.nudge()
+
+    async def check(self) -> None:
+        """A log in this process is there when the process is."""
+
+    async def aclose(self) -> None:
+        if self._reaper is not None:
+            self._reaper.cancel()
+
+    def _open(self, thread_id: str) -> _Stream:
+        stream = self._streams[thread_id] = _Stream(self._next_base)
+        return stream
+
+    @staticmethod
+    def _pass_fence(stream: _Stream, execution_id: str, attempt: int) -> None:
+        fence = stream.fences.get(execution_id)
+        if fence is None:
+            stream.first[execution_id] = stream.end
+        elif attempt < fence:
+            raise StaleAttemptError
+        stream.fences[execution_id] = attempt
+
+    def _position(self, stream: _Stream | None, execution_id: str | None, after: str | None) -> int:
+        if after is not None:
+            epoch, _, number = after.partition("-")
+            position = int(number) + 1 if number.isdecimal() else -1
+            if stream is None or epoch != self._epoch or not stream.base <= position <= stream.end:
+                raise CursorGoneError
+            return position
+        if stream is None:
+            return 0
+        position = stream.base if execution_id is None else stream.first.get(execution_id, stream.end)
+        if position < stream.base:
+            raise CursorGoneError
+        return position
+
+    def _retire(self, thread_id: str, stream: _Stream, execution_id: str) -> None:
+        """A finished execution, or events of the thread itself, which live as long."""
+        if execution_id:
+            stream.fences[execution_id] = _CLOSED
+        size = sum(len(e.payload) + _EVENT_BYTES for e in stream.events if e.execution_id == execution_id)
+        self._finished.append((self._clock.monotonic() + self._retention, thread_id, execution_id, size))
+        self._finished_bytes += size
+        self._reap()
+
+    def _reap(self) -> None:
+        now = self._clock.monotonic()
+        while self._finished and (self._finished[0][0] <= now or self._finished_bytes > self._retained_bytes):
+            _, thread_id, execution_id, size = self._finished.popleft()
+            self._finished_bytes -= size
+            if stream := self._streams.get(thread_id):
+                self._forget(thread_id, stream, execution_id)
+        if self._reaper is None and self._finished:
+            self._reaper = asyncio.get_running_loop().call_later(max(0.05, self._retention / 4), self._reap_again)
+
+    def _reap_again(self) -> None:
+        self._reaper = None
+        self._reap()
+
+    def _forget(self, thread_id: str, stream: _Stream, execution_id: str) -> None:
+        """Drop what leads the stream and belongs to no execution that is still known."""
+        stream.fences.pop(execution_id, None)
+        stream.first.pop(execution_id, None)
+        count = 0
+        for event in stream.events:
+            if event.execution_id in stream.fences:
+                break
+            count += 1
+        stream.trim(count)
+        self._drop_if_idle(thread_id, stream)
+
+    def _drop_if_idle(self, thread_id: str, stream: _Stream) -> None:
+        if not stream.events and not stream.followers and not stream.fences:
+            self._next_base = max(self._next_base, stream.base)
+            self._streams.pop(thread_id, None)
+
+    def _shorten(self, stream: _Stream) -> None:
+        count, freed = 0, 0
+        for event in stream.events:
+            if freed >= self._thread_bytes // 2:
+                break
+            freed += len(event.payload) + _EVENT_BYTES
+            count += 1
+        stream.trim(count)

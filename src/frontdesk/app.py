@@ -1,0 +1,70 @@
+"""The ASGI application: surfaces mounted on services that live as long as it does."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from frontdesk import __version__
+from frontdesk.bootstrap import running_services
+from frontdesk.errors import FrontdeskError
+from frontdesk.http import problems
+from frontdesk.http.edge import Edge
+from frontdesk.observability.logging import configure_logging
+from frontdesk.observability.tracing import configure_tracing
+from frontdesk.settings import Settings
+from frontdesk.surfaces.operations import routes as operations
+from frontdesk.surfaces.threads_api import accounts, messages, models, threads
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The whole program as one application; its lifespan opens and closes everything. Raises `ConfigurationError`."""
+    configure_logging(level=settings.log_level, form=settings.log_format)
+    configure_tracing(settings.otlp_endpoint, version=__version__)
+    return Application(settings)
+
+
+class Application:
+    """The HTTP application behind its edge. The edge needs the services' measurements, so it is put on when they are
+    there.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.http = build_http(settings, lifespan=self._lifespan)
+        self._outer: ASGIApp = self.http
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._outer(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, http: FastAPI) -> AsyncIterator[None]:
+        async with running_services(self._settings) as services:
+            http.state.services = services
+            self._outer = Edge(http, measurements=services.measurements)
+            yield
+
+
+def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
+    """The routes of every surface. Raises `ConfigurationError` when one does not declare its authentication."""
+    http = FastAPI(
+        title="Frontdesk",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url=f"{settings.api_prefix}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    for module in (accounts, threads, messages, models):
+        http.include_router(module.router, prefix=settings.api_prefix)
+    http.include_router(threads.provider_router, prefix=settings.api_prefix)
+    http.include_router(operations.router)
+    http.add_exception_handler(FrontdeskError, problems.on_frontdesk_error)
+    http.add_exception_handler(RequestValidationError, problems.on_validation_error)
+    http.add_exception_handler(HTTPException, problems.on_http_exception)
+    return http

@@ -1,0 +1,141 @@
+"""Puts the program together: which adapter stands behind which port is decided here and nowhere else."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
+from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
+from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
+from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
+from frontdesk.conversation.feed import Feed
+from frontdesk.conversation.health import Health
+from frontdesk.conversation.housekeeping import Housekeeping
+from frontdesk.conversation.messages.service import MessageService
+from frontdesk.conversation.model_list import ModelList
+from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.threads.service import ThreadService
+from frontdesk.conversation.turn import Turn
+from frontdesk.database import Database, open_database
+from frontdesk.database.migrations import require_current
+from frontdesk.http.event_stream import OpenStreams
+from frontdesk.http.services import Services
+from frontdesk.identity.tokens.service import TokenService
+from frontdesk.identity.users.service import UserService
+from frontdesk.kit.clock import Clock, SystemClock
+from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.execution_engine import ExecutionEngine
+from frontdesk.ports.language_model import LanguageModel
+from frontdesk.ports.thread_log import ThreadLog
+from frontdesk.settings import Settings
+
+
+@asynccontextmanager
+async def running_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything that a server needs, opened and, in the reverse order, closed. Raises `ConfigurationError`."""
+    clock, measurements = SystemClock(), Measurements()
+    async with AsyncExitStack() as stack:
+        database = open_database(
+            settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_timeout_seconds
+        )
+        stack.push_async_callback(database.aclose)
+        await require_current(database)
+        log = _thread_log(settings, clock)
+        stack.push_async_callback(log.aclose)
+        model = _language_model(settings)
+        stack.push_async_callback(model.aclose)
+        models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
+        limiter = InProcessRateLimiter(clock=clock)
+        stack.push_async_callback(limiter.aclose)
+        users = UserService(database, clock=clock)
+        tokens = TokenService(database, users=users, limiter=limiter, settings=settings, clock=clock)
+        turn = Turn(
+            database=database,
+            log=log,
+            model=model,
+            models=models,
+            clock=clock,
+            measurements=measurements,
+            heartbeat=settings.heartbeat_seconds,
+            max_attempts=settings.engine_max_attempts,
+        )
+        housekeeping = Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired])
+        engine = LocalExecutionEngine(
+            database=database,
+            turn=turn,
+            housekeeping=housekeeping,
+            clock=clock,
+            concurrency=settings.engine_concurrency,
+            lease=settings.execution_lease_seconds,
+            tick=settings.engine_tick_seconds,
+            context_messages=settings.llm_context_messages,
+        )
+        await engine.open()
+        stack.push_async_callback(engine.aclose)
+        streams = OpenStreams(measurements=measurements, patience=settings.slow_reader_seconds)
+        await streams.open()
+        stack.push_async_callback(streams.aclose)
+        conversation = ConversationService(
+            database=database, log=log, engine=engine, clock=clock, llm_enabled=settings.llm_enabled
+        )
+        _watch(measurements, database=database, log=log, engine=engine)
+        yield Services(
+            settings=settings,
+            clock=clock,
+            users=users,
+            tokens=tokens,
+            threads=ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all),
+            messages=MessageService(database=database, clock=clock),
+            conversation=conversation,
+            feed=Feed(database=database, log=log),
+            streams=streams,
+            measurements=measurements,
+            models=models,
+            health=_health(settings, clock, database=database, log=log, engine=engine, models=models),
+        )
+
+
+def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog:
+    return InProcessThreadLog(
+        clock=clock,
+        retention=settings.log_retention_seconds,
+        retained_bytes=settings.log_retained_bytes,
+        thread_bytes=settings.log_thread_bytes,
+    )
+
+
+def _language_model(settings: Settings) -> LanguageModel:
+    return OpenAIHttpLanguageModel(
+        base_url=settings.llm_base_url,
+        api_key=None if settings.llm_api_key is None else settings.llm_api_key.get_secret_value(),
+        timeout=settings.llm_timeout_seconds,
+        connect_timeout=settings.llm_connect_timeout_seconds,
+        max_retries=settings.llm_max_retries,
+    )
+
+
+def _health(
+    settings: Settings,
+    clock: Clock,
+    *,
+    database: Database,
+    log: ThreadLog,
+    engine: ExecutionEngine,
+    models: ModelList,
+) -> Health:
+    checks = {
+        "database": (database.check, True),
+        "log": (log.check, True),
+        "engine": (engine.check, True),
+        "provider": (models.check, settings.llm_enabled),
+    }
+    return Health(checks, clock=clock)
+
+
+def _watch(
+    measurements: Measurements, *, database: Database, log: InProcessThreadLog, engine: LocalExecutionEngine
+) -> None:
+    watch = measurements.watch
+    watch("frontdesk_executions_running", "Executions that run in this process", lambda: engine.running)
+    watch("frontdesk_log_lag_events", "Events that the slowest reader has not taken", lambda: log.lag)
+    watch("frontdesk_log_bytes", "Bytes that the log holds", lambda: log.held_bytes)
+    watch("frontdesk_database_connections_in_use", "Connections in use", lambda: database.connections_in_use)

@@ -1,0 +1,73 @@
+"""An answer while it is made: what its runner knows, and what a checkpoint or an end takes from it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from frontdesk.conversation.executions.models import Execution
+from frontdesk.ports.language_model import ModelChunk, Usage
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution that is ours to run, with the branch that it answers as OpenAI's `{role, content}`."""
+
+    execution: Execution
+    history: list[dict[str, Any]]
+    conversation_id: str | None
+
+
+class Answer:
+    """Grows by `absorb`; once `ending`, its end is being stored and it must not be disturbed.
+
+    `cursor` is the log's cursor up to which its text reaches, `stored_cursor` the one stored.
+    """
+
+    __slots__ = (
+        "_parts",
+        "agent_status",
+        "conversation_id",
+        "cursor",
+        "ending",
+        "execution",
+        "finish_reason",
+        "model",
+        "stored_cursor",
+        "tokens",
+        "usage",
+    )
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self.cursor: str | None = None
+        self.model = execution.model
+        self.usage: Usage | None = None
+        self.conversation_id: str | None = None
+        self.agent_status: str | None = None
+        self.finish_reason: str | None = None
+        self.ending = False
+        self.tokens = 0
+        self._parts: list[str] = []
+        self.stored_cursor: str | None = None
+
+    @property
+    def text(self) -> str:
+        if len(self._parts) > 1:
+            self._parts = ["".join(self._parts)]
+        return self._parts[0] if self._parts else ""
+
+    def absorb(self, chunks: Sequence[ModelChunk]) -> None:
+        for chunk in chunks:
+            if chunk.text:
+                self._parts.append(chunk.text)
+                self.tokens += 1
+            if chunk.finish_reason is not None:
+                self.finish_reason = chunk.finish_reason
+            if chunk.usage is not None:
+                self.usage = chunk.usage
+            if chunk.model is not None:
+                self.model = chunk.model
+            if chunk.conversation_id is not None:
+                self.conversation_id = chunk.conversation_id
+            if chunk.agent_status is not None:
+                self.agent_status = chunk.agent_status

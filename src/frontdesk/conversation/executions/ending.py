@@ -1,0 +1,99 @@
+"""How an execution ends: everything that its end changes, in one transaction, by whoever holds its fence."""
+
+from datetime import datetime
+from typing import Any, Self
+
+import msgspec
+from sqlalchemy import Connection
+
+from frontdesk.conversation.answer import Answer
+from frontdesk.conversation.executions import repository as executions
+from frontdesk.conversation.executions.models import Execution, ExecutionState
+from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.messages.models import MessageStatus
+from frontdesk.conversation.threads import repository as threads
+from frontdesk.conversation.threads.models import ProviderThread
+from frontdesk.ports.language_model import ModelCallError, Usage
+from frontdesk.ports.thread_log import StaleAttemptError
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """`text` is None when what was last stored of it stands. `announced` when the provider's chunks said so
+    themselves.
+    """
+
+    state: ExecutionState
+    text: str | None
+    model: str | None
+    usage: Usage | None = None
+    conversation_id: str | None = None
+    announced: bool = False
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @classmethod
+    def of(cls, answer: Answer, state: ExecutionState, error: ModelCallError | None) -> Self:
+        return cls(
+            state=state,
+            text=answer.text,
+            model=answer.model,
+            usage=answer.usage,
+            conversation_id=answer.conversation_id,
+            announced=answer.agent_status == state.value,
+            error_code=None if error is None else error.kind,
+            error_message=None if error is None else error.detail,
+        )
+
+    def payload(self) -> bytes:
+        """What the terminal event carries."""
+        body: dict[str, Any] = {"state": self.state, "announced": self.announced}
+        if self.usage is not None:
+            body["usage"] = self.usage
+        if self.error_code is not None:
+            body["error"] = {"code": self.error_code, "message": self.error_message}
+        return msgspec.json.encode(body)
+
+
+def finish_execution(connection: Connection, execution: Execution, ending: Ending, *, now: datetime) -> str | None:
+    """Store the end and give the thread to its next execution, whose id is returned.
+
+    Raises `StaleAttemptError` when the execution has ended already or a later attempt runs it.
+    """
+    thread = threads.get_unscoped(connection, execution.thread_id, lock=True)
+    error = None if ending.error_code is None else (ending.error_code, ending.error_message or "")
+    if not executions.finish(
+        connection, execution.id, attempt=execution.attempt, state=ending.state, at=now, error=error
+    ):
+        raise StaleAttemptError
+    if ending.text is not None:
+        messages.store_answer(
+            connection, execution.message_id, text=ending.text, model=ending.model, usage=ending.usage
+        )
+    messages.set_status(connection, execution.id, MessageStatus(ending.state.value), at=now)
+    holder = thread.active_execution_id
+    next_id = executions.find_next_queued(connection, thread.id) if holder in {None, execution.id} else None
+    threads.change_head(
+        connection,
+        thread.id,
+        active=next_id if holder in {None, execution.id} else holder,
+        leaf=thread.leaf_message_id,
+        count=thread.message_count,
+        at=now,
+    )
+    if ending.conversation_id is not None:
+        _keep_conversation(connection, thread.id, ending, now=now)
+    return next_id
+
+
+def _keep_conversation(connection: Connection, thread_id: str, ending: Ending, *, now: datetime) -> None:
+    known = threads.find_provider_thread(connection, thread_id)
+    if known is not None and known.conversation_id == ending.conversation_id:
+        return
+    record = ProviderThread(
+        thread_id=thread_id,
+        provider=known.provider if known else None,
+        conversation_id=ending.conversation_id,
+        state=known.state if known else {},
+        updated_at=now,
+    )
+    threads.put_provider_thread(connection, record)

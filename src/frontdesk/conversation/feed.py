@@ -1,0 +1,239 @@
+"""Following an answer: from the log while it is there, from the database when it is not.
+
+A reader gives the cursor that it saw last and gets what comes after it, each event once. When that cursor is gone, it
+is told so: an `execution_restarted` says that its text so far is void, and a snapshot gives the whole of it. A finished
+answer can be joined for ever. A reader holds no database connection and no model.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection
+
+from frontdesk.conversation.executions import repository as executions
+from frontdesk.conversation.executions.ending import Ending
+from frontdesk.conversation.executions.models import FINISHED, Execution
+from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.messages.models import Message
+from frontdesk.conversation.threads import repository as threads
+from frontdesk.conversation.turn import ENDS
+from frontdesk.database import Database
+from frontdesk.errors import UnavailableError
+from frontdesk.identity.principal import Principal
+from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, Follower, ThreadLog
+
+_JOINED = "stored"  # cursors of a stored answer that was read from its start
+_VOIDED = "stored-void"  # cursors of a stored answer whose reader had seen something that is gone
+_CHECKPOINT_WAITS = 40
+_CHECKPOINT_WAIT_SECONDS = 0.25
+
+
+class StoredText(msgspec.Struct, frozen=True):
+    """The payload of a `snapshot`: the text as it is stored."""
+
+    text: str
+    model: str | None
+    message_id: str
+    created: int
+
+
+class AnswerReader:
+    """One reader of one answer. `ended` once its terminal event has been handed out."""
+
+    def __init__(self, feed: "Feed", thread_id: str, execution_id: str, *, follower: Follower | None) -> None:
+        self.ended = False
+        self._feed = feed
+        self._thread_id = thread_id
+        self._execution_id = execution_id
+        self._follower = follower
+        self._first: Sequence[Event] = ()
+        self._void_first = False
+
+    @property
+    def follows(self) -> bool:
+        return self._follower is not None
+
+    def begin_with(self, events: Sequence[Event], *, complete: bool) -> None:
+        """Hand these out first; `complete` when nothing follows them."""
+        self._first = events
+        if complete:
+            self.close()
+
+    def void_first(self) -> None:
+        """Say that the text so far is void before anything else, unless that is said anyway."""
+        self._void_first = True
+
+    async def next(self) -> Sequence[Event]:
+        """The next events; empty after a `nudge`, and when there are no more."""
+        events, self._first = self._first, ()
+        if not events and self._follower is not None:
+            try:
+                events = await self._follower.next()
+            except CursorGoneError:
+                self.close()
+                await self._feed.reopen(self, self._thread_id, self._execution_id)
+                return await self.next()
+        if not events:
+            if self._follower is None:
+                self.ended = True
+            else:
+                await self._feed.look_around(self, self._thread_id, self._execution_id)
+            return self._first
+        if self._void_first:
+            events = self._voided(events)
+        self.ended = events[-1].type in TERMINAL
+        return events
+
+    def follow(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def nudge(self) -> None:
+        if self._follower is not None:
+            self._follower.nudge()
+
+    def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
+
+    def _voided(self, events: Sequence[Event]) -> Sequence[Event]:
+        self._void_first = False
+        if events[0].type is EventType.execution_restarted:
+            return events
+        return [_void_marker(events[0]), *events]
+
+
+class Feed:
+    def __init__(self, *, database: Database, log: ThreadLog) -> None:
+        self._database = database
+        self._log = log
+
+    def join(self, thread_id: str, execution_id: str) -> AnswerReader:
+        """Follow an answer that this process has just begun on its caller's behalf."""
+        follower = self._log.follow(thread_id, execution_id=execution_id)
+        return AnswerReader(self, thread_id, execution_id, follower=follower)
+
+    async def open(
+        self, principal: Principal, thread_id: str, execution_id: str, *, after: str | None = None
+    ) -> AnswerReader:
+        """Follow an answer from its start, or from behind the cursor `after`. Raises `NotFoundError`,
+        `NotAllowedError`.
+        """
+
+        def work(connection: Connection) -> None:
+            threads.get(connection, principal, thread_id)
+            executions.get(connection, thread_id, execution_id)
+
+        await self._database.read(work)
+        reader = AnswerReader(self, thread_id, execution_id, follower=None)
+        origin, _, number = (after or "").rpartition("-")
+        if origin in {_JOINED, _VOIDED}:
+            await self._begin_stored(reader, thread_id, execution_id, origin=origin, seen=int(number))
+            return reader
+        if after is None and not self._log.holds(thread_id, execution_id):
+            await self._begin_stored(reader, thread_id, execution_id, origin=_JOINED, seen=0)
+            return reader
+        try:
+            reader.follow(self._log.follow(thread_id, execution_id=execution_id, after=after))
+        except CursorGoneError:
+            await self.reopen(reader, thread_id, execution_id)
+        return reader
+
+    async def reopen(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
+        """The reader's place is gone: its text is void, and it gets the whole again."""
+        await self._begin_stored(reader, thread_id, execution_id, origin=_VOIDED, seen=0)
+
+    async def look_around(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
+        """Nothing came for a while: an answer that ended somewhere else is found in the database."""
+        if self._log.holds(thread_id, execution_id):
+            return
+        execution, message = await self._stored(thread_id, execution_id)
+        if execution.state in FINISHED and not self._log.holds(thread_id, execution_id):
+            reader.begin_with(_whole(execution, message, _VOIDED), complete=True)
+
+    async def _begin_stored(
+        self, reader: AnswerReader, thread_id: str, execution_id: str, *, origin: str, seen: int
+    ) -> None:
+        """What is stored of the answer, behind the first `seen` events of that, and then the log."""
+        waiting = None if self._log.holds(thread_id, execution_id) else self._follow_new(thread_id, execution_id)
+        execution, message = await self._stored(thread_id, execution_id)
+        if execution.state in FINISHED:
+            if waiting is not None:
+                waiting.close()
+            reader.begin_with(_whole(execution, message, origin)[seen:], complete=True)
+            return
+        if origin == _VOIDED or seen:
+            reader.void_first()
+        if waiting is not None:
+            reader.follow(waiting)
+            return
+        await self._follow_checkpoint(reader, execution, message)
+
+    def _follow_new(self, thread_id: str, execution_id: str) -> Follower | None:
+        """A follower of an execution that the log does not know; None when it knew more than it still holds."""
+        try:
+            return self._log.follow(thread_id, execution_id=execution_id)
+        except CursorGoneError:
+            return None
+
+    async def _follow_checkpoint(self, reader: AnswerReader, execution: Execution, message: Message) -> None:
+        """The log's own start if it is there, else the stored text and the log from where that ends.
+
+        The log may have lost even that; then the next checkpoint is waited for. Raises `UnavailableError`.
+        """
+        for _ in range(_CHECKPOINT_WAITS):
+            for after in (None, execution.checkpoint_cursor):
+                try:
+                    reader.follow(self._log.follow(execution.thread_id, execution_id=execution.id, after=after))
+                except CursorGoneError:
+                    continue
+                if after is not None:
+                    reader.begin_with([_text_so_far(execution, message)], complete=False)
+                return
+            await asyncio.sleep(_CHECKPOINT_WAIT_SECONDS)
+            execution, message = await self._stored(execution.thread_id, execution.id)
+        raise UnavailableError("The answer is written faster than it is stored; try again", retry_after=2)
+
+    async def _stored(self, thread_id: str, execution_id: str) -> tuple[Execution, Message]:
+        def work(connection: Connection) -> tuple[Execution, Message]:
+            execution = executions.get(connection, thread_id, execution_id)
+            return execution, messages.get(connection, thread_id, execution.message_id)
+
+        return await self._database.read(work)
+
+
+def _text_so_far(execution: Execution, message: Message) -> Event:
+    cursor = execution.checkpoint_cursor or ""
+    return Event(cursor, execution.id, execution.attempt, EventType.snapshot, _payload(message))
+
+
+def _payload(message: Message) -> bytes:
+    created = int(message.created_at.timestamp())
+    return msgspec.json.encode(StoredText(message.text, message.model, message.id, created))
+
+
+def _void_marker(like: Event) -> Event:
+    return Event(f"{_VOIDED}-1", like.execution_id, like.attempt, EventType.execution_restarted, b"{}")
+
+
+def _whole(execution: Execution, message: Message, origin: str) -> list[Event]:
+    """A finished answer as events; the same ones each time, so that their cursors can be resumed."""
+    ending = Ending(
+        state=execution.state,
+        text=None,
+        model=message.model,
+        usage=message.usage,
+        error_code=execution.error_code,
+        error_message=execution.error_message,
+    )
+    steps: list[tuple[EventType, bytes]] = [(EventType.execution_restarted, b"{}")]
+    if origin == _JOINED:
+        steps = [(EventType.execution_queued, b"{}"), (EventType.execution_started, b"{}")]
+    if message.text:
+        steps.append((EventType.snapshot, _payload(message)))
+    steps.append((ENDS[execution.state], ending.payload()))
+    return [
+        Event(f"{origin}-{number}", execution.id, execution.attempt, kind, payload)
+        for number, (kind, payload) in enumerate(steps, start=1)
+    ]

@@ -1,0 +1,122 @@
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, bindparam, insert, literal, select, update
+
+from frontdesk.conversation.messages.models import Feedback, Message, MessageStatus, Role, feedback, messages
+from frontdesk.errors import NotFoundError
+from frontdesk.ports.language_model import Usage
+
+_BY_ID = select(messages).where(
+    messages.c.id == bindparam("message_id"), messages.c.thread_id == bindparam("thread_id")
+)
+_SET_STATUS = (
+    update(messages)
+    .where(messages.c.execution_id == bindparam("of_execution"))
+    .values(status=bindparam("status"), updated_at=bindparam("at"))
+)
+_FINISH = (
+    update(messages)
+    .where(messages.c.id == bindparam("message_id"))
+    .values(text=bindparam("text"), model=bindparam("model"), usage=bindparam("usage"))
+)
+_CHECKPOINT = update(messages).where(messages.c.id == bindparam("message_id")).values(text=bindparam("text"))
+
+
+def _branch() -> Any:
+    """The message and its ancestors, nearest first: one indexed look-up for each, however long the thread is."""
+    start = select(
+        messages.c.id, messages.c.parent_id, messages.c.role, messages.c.text, literal(1).label("depth")
+    ).where(messages.c.id == bindparam("leaf_id"), messages.c.thread_id == bindparam("thread_id"))
+    branch = start.cte("branch", recursive=True)
+    parents = select(
+        messages.c.id, messages.c.parent_id, messages.c.role, messages.c.text, (branch.c.depth + 1).label("depth")
+    ).join(branch, messages.c.id == branch.c.parent_id)
+    branch = branch.union_all(parents.where(branch.c.depth < bindparam("limit")))
+    return select(branch.c.role, branch.c.text).order_by(branch.c.depth)
+
+
+_BRANCH = _branch()
+
+
+def _message(row: RowMapping) -> Message:
+    values: dict[str, Any] = dict(row)
+    values["usage"] = None if values["usage"] is None else msgspec.convert(values["usage"], Usage)
+    values["role"] = Role(values["role"])
+    values["status"] = MessageStatus(values["status"])
+    return Message(**values)
+
+
+def get(connection: Connection, thread_id: str, message_id: str) -> Message:
+    """Raises `NotFoundError` when the thread has no such message."""
+    row = connection.execute(_BY_ID, {"thread_id": thread_id, "message_id": message_id}).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError
+    return _message(row)
+
+
+def add(connection: Connection, *records: Message) -> None:
+    connection.execute(insert(messages), [_values(record) for record in records])
+
+
+def _values(record: Message) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in record.__struct_fields__}
+    values["usage"] = None if record.usage is None else msgspec.to_builtins(record.usage)
+    return values
+
+
+def change(connection: Connection, message_id: str, values: dict[str, Any]) -> None:
+    connection.execute(update(messages).where(messages.c.id == message_id).values(**values))
+
+
+def set_status(connection: Connection, execution_id: str, status: MessageStatus, *, at: Any) -> None:
+    """Of the answer and of the message that it answers."""
+    connection.execute(_SET_STATUS, {"of_execution": execution_id, "status": status, "at": at})
+
+
+def store_answer(connection: Connection, message_id: str, *, text: str, model: str | None, usage: Usage | None) -> None:
+    stored = None if usage is None else msgspec.to_builtins(usage)
+    connection.execute(_FINISH, {"message_id": message_id, "text": text, "model": model, "usage": stored})
+
+
+def checkpoint(connection: Connection, texts: list[tuple[str, str]]) -> None:
+    """Store what there is so far of answers under way, as `(message_id, text)`."""
+    connection.execute(_CHECKPOINT, [{"message_id": message_id, "text": text} for message_id, text in texts])
+
+
+def list_page(connection: Connection, thread_id: str, *, limit: int, before: int | None = None) -> list[Message]:
+    """Newest first; `before` is the position to continue behind."""
+    statement = select(messages).where(messages.c.thread_id == thread_id)
+    if before is not None:
+        statement = statement.where(messages.c.position < before)
+    return [
+        _message(row)
+        for row in connection.execute(statement.order_by(messages.c.position.desc()).limit(limit)).mappings()
+    ]
+
+
+def list_following(connection: Connection, thread_id: str, *, after: int, limit: int) -> list[Message]:
+    """Oldest first, from behind the position `after`."""
+    statement = select(messages).where(messages.c.thread_id == thread_id, messages.c.position > after)
+    return [
+        _message(row) for row in connection.execute(statement.order_by(messages.c.position).limit(limit)).mappings()
+    ]
+
+
+def list_branch(connection: Connection, thread_id: str, leaf_id: str, *, limit: int) -> list[tuple[Role, str]]:
+    """Role and text of the branch that ends in `leaf_id`, oldest first, at most its last `limit` messages."""
+    rows = connection.execute(_BRANCH, {"thread_id": thread_id, "leaf_id": leaf_id, "limit": limit}).all()
+    return [(Role(row.role), row.text) for row in reversed(rows)]
+
+
+def put_feedback(connection: Connection, record: Feedback) -> Feedback:
+    """One opinion of each user on each message: the latest stands."""
+    mine = (feedback.c.message_id == record.message_id) & (feedback.c.user_id == record.user_id)
+    known = connection.execute(select(feedback.c.created_at).where(mine)).one_or_none()
+    if known is not None:
+        record = msgspec.structs.replace(record, created_at=known.created_at)
+        values = {"kind": record.kind, "comment": record.comment, "updated_at": record.updated_at}
+        connection.execute(update(feedback).where(mine).values(**values))
+    else:
+        connection.execute(insert(feedback), {name: getattr(record, name) for name in record.__struct_fields__})
+    return record

@@ -1,0 +1,260 @@
+"""Sending, answering again and stopping: everything that begins or ends an execution on a caller's behalf."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from frontdesk.conversation.drafts import Draft, IfActive, answer_message, execution_of, user_message
+from frontdesk.conversation.executions import repository as executions
+from frontdesk.conversation.executions.ending import Ending, finish_execution
+from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
+from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.messages.models import Message, MessageStatus, Role
+from frontdesk.conversation.threads import repository as threads
+from frontdesk.conversation.threads.models import Thread
+from frontdesk.database import Database
+from frontdesk.database.idempotency import IdempotencyKey, Once, find_result, once
+from frontdesk.errors import (
+    ConflictError,
+    ExecutionActiveError,
+    IllegalTransitionError,
+    LlmDisabledError,
+    SenderMismatchError,
+)
+from frontdesk.identity.principal import Principal
+from frontdesk.kit.clock import Clock
+from frontdesk.kit.ids import new_id
+from frontdesk.ports.execution_engine import ExecutionEngine
+from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
+
+_TRIES = 5
+
+
+class _Begun(msgspec.Struct, frozen=True):
+    """What a caller is given, and what must be started once it is stored."""
+
+    message: Message
+    execution: Execution | None
+    holds_thread: bool
+
+
+class ConversationService:
+    def __init__(
+        self, *, database: Database, log: ThreadLog, engine: ExecutionEngine, clock: Clock, llm_enabled: bool
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._engine = engine
+        self._clock = clock
+        self._llm_enabled = llm_enabled
+
+    def require_model(self) -> None:
+        """Raises `LlmDisabledError` when no answers are made here."""
+        if not self._llm_enabled:
+            raise LlmDisabledError
+
+    async def send(
+        self, principal: Principal, thread_id: str, draft: Draft, *, key: IdempotencyKey | None = None
+    ) -> Once[Message]:
+        """Store the caller's message and begin its answer; the message carries the `execution_id`.
+
+        Raises `SenderMismatchError`, `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`.
+        """
+        if any(sender != principal.id for sender in draft.senders):
+            raise SenderMismatchError
+
+        def begin(connection: Connection) -> _Begun:
+            thread = threads.get(connection, principal, thread_id, lock=True)
+            _admit(thread, draft.if_active)
+            return self._begin_message(connection, thread, draft)
+
+        return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
+
+    async def regenerate(
+        self,
+        principal: Principal,
+        thread_id: str,
+        message_id: str,
+        *,
+        model: str | None,
+        if_active: IfActive,
+        key: IdempotencyKey | None = None,
+    ) -> Once[Message]:
+        """Begin another answer beside an answer, or to a user's message; it becomes the branch that goes on.
+
+        Raises as `send` does, and `LlmDisabledError`.
+        """
+        self.require_model()
+
+        def begin(connection: Connection) -> _Begun:
+            thread = threads.get(connection, principal, thread_id, lock=True)
+            source = _answered(connection, thread_id, message_id)
+            _admit(thread, if_active)
+            return self._begin_sibling(connection, thread, source, model=model)
+
+        return await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
+
+    async def cancel(
+        self, principal: Principal, thread_id: str, execution_id: str, *, key: IdempotencyKey | None = None
+    ) -> Once[Execution]:
+        """Stop an answer; when this returns, its partial text is stored and nothing follows on its log.
+
+        Stopping a stopped one is fine. Raises `IllegalTransitionError` when it has completed or failed.
+        """
+        if (known := await self._known(key, Execution)) is not None:
+            return known
+        execution = await self._read_execution(principal, thread_id, execution_id)
+        stopped = await self._stop(execution)
+        if stopped.state is not ExecutionState.interrupted:
+            raise IllegalTransitionError(f"The answer is {stopped.state.value} already")
+        return await self._database.write(lambda connection: once(connection, key, Execution, effect=lambda: stopped))
+
+    async def stop_all(self, principal: Principal, thread_id: str) -> None:
+        """Stop the thread's answer and those that wait behind it, last first, so that none is begun meanwhile."""
+
+        def unfinished(connection: Connection) -> list[Execution]:
+            threads.get(connection, principal, thread_id, include_deleted=True)
+            return executions.list_unfinished(connection, thread_id)
+
+        for execution in reversed(await self._database.read(unfinished)):
+            await self._stop(execution)
+
+    async def _begin(
+        self,
+        principal: Principal,
+        thread_id: str,
+        begin: Callable[[Connection], _Begun],
+        *,
+        key: IdempotencyKey | None,
+        if_active: IfActive,
+    ) -> Once[Message]:
+        begun: list[_Begun] = []
+
+        def effect(connection: Connection) -> Message:
+            begun[:] = [begin(connection)]
+            return begun[0].message
+
+        def work(connection: Connection) -> Once[Message]:
+            return once(connection, key, Message, effect=lambda: effect(connection))
+
+        for attempt in range(1, _TRIES + 1):
+            if if_active is IfActive.interrupt:
+                if (known := await self._known(key, Message)) is not None:
+                    return known
+                await self.stop_all(principal, thread_id)
+            try:
+                stored = await self._database.write(work)
+                break
+            except ExecutionActiveError:
+                if if_active is IfActive.reject or attempt == _TRIES:
+                    raise
+        if not stored.replayed:
+            self._announce(begun[0])
+        return stored
+
+    async def _known(self, key: IdempotencyKey | None, kind: type[Any]) -> Once[Any] | None:
+        if key is None:
+            return None
+        return await self._database.read(lambda connection: find_result(connection, key, kind))
+
+    def _begin_message(self, connection: Connection, thread: Thread, draft: Draft) -> _Begun:
+        now = self._clock.now()
+        parent_id = thread.leaf_message_id
+        if draft.parent_id is not None:
+            parent_id = messages.get(connection, thread.id, draft.parent_id).id
+        execution_id = new_id() if self._llm_enabled else None
+        message = user_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
+        if execution_id is None:
+            messages.add(connection, message)
+            count = thread.message_count + 1
+            threads.change_head(connection, thread.id, active=None, leaf=message.id, count=count, at=now)
+            return _Begun(message, None, holds_thread=False)
+        execution = execution_of(
+            thread, execution_id=execution_id, user_message_id=message.id, model=draft.model, now=now
+        )
+        messages.add(connection, message, answer_message(execution, position=message.position + 1, now=now))
+        return self._hold(connection, thread, execution, message=message, count=2)
+
+    def _begin_sibling(self, connection: Connection, thread: Thread, source: Message, *, model: str | None) -> _Begun:
+        now = self._clock.now()
+        execution = execution_of(
+            thread, execution_id=new_id(), user_message_id=source.id, model=model or source.model, now=now
+        )
+        answer = answer_message(execution, position=thread.message_count + 1, now=now)
+        messages.add(connection, answer)
+        changes = {"execution_id": execution.id, "status": MessageStatus.queued, "updated_at": now}
+        messages.change(connection, source.id, changes)
+        return self._hold(connection, thread, execution, message=answer, count=1)
+
+    @staticmethod
+    def _hold(connection: Connection, thread: Thread, execution: Execution, *, message: Message, count: int) -> _Begun:
+        executions.add(connection, execution)
+        threads.change_head(
+            connection,
+            thread.id,
+            active=thread.active_execution_id or execution.id,
+            leaf=execution.message_id,
+            count=thread.message_count + count,
+            at=execution.created_at,
+        )
+        return _Begun(message, execution, holds_thread=thread.active_execution_id is None)
+
+    def _announce(self, begun: _Begun) -> None:
+        message, execution = begun.message, begun.execution
+        self._log.append(message.thread_id, "", 0, entries=[(EventType.message_added, msgspec.json.encode(message))])
+        if execution is not None:
+            self._log.append(message.thread_id, execution.id, 0, entries=[(EventType.execution_queued, b"{}")])
+            if begun.holds_thread:
+                self._engine.start(execution.id)
+
+    async def _read_execution(self, principal: Principal, thread_id: str, execution_id: str) -> Execution:
+        def work(connection: Connection) -> Execution:
+            threads.get(connection, principal, thread_id)
+            return executions.get(connection, thread_id, execution_id)
+
+        return await self._database.read(work)
+
+    async def _stop(self, execution: Execution) -> Execution:
+        """Bring it to an end, wherever it is, and return how it ended."""
+        for _ in range(_TRIES):
+            if execution.state in FINISHED:
+                return execution
+            if not await self._engine.cancel(execution.id):
+                await self._end_elsewhere(execution)
+            execution = await self._database.read(
+                lambda connection: executions.get(connection, execution.thread_id, execution.id)  # noqa: B023  awaited here
+            )
+        if execution.state in FINISHED:
+            return execution
+        raise ConflictError("The answer could not be stopped; try again")
+
+    async def _end_elsewhere(self, execution: Execution) -> None:
+        """End one that does not run here; its runner, if it has one, finds its fence gone."""
+        ending = Ending(state=ExecutionState.interrupted, text=None, model=None)
+        try:
+            next_id = await self._database.write(
+                lambda connection: finish_execution(connection, execution, ending, now=self._clock.now())
+            )
+        except StaleAttemptError:
+            return
+        entry = (EventType.execution_interrupted, ending.payload())
+        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=[entry])
+        if next_id is not None:
+            self._engine.start(next_id)
+
+
+def _admit(thread: Thread, if_active: IfActive) -> None:
+    if thread.active_execution_id is not None and if_active is not IfActive.queue:
+        raise ExecutionActiveError(active_execution_id=thread.active_execution_id)
+
+
+def _answered(connection: Connection, thread_id: str, message_id: str) -> Message:
+    """The user's message that a message is, or that it answers."""
+    message = messages.get(connection, thread_id, message_id)
+    if message.role is Role.user:
+        return message
+    if message.parent_id is None:
+        raise ConflictError("The message answers nothing")
+    return messages.get(connection, thread_id, message.parent_id)

@@ -1,0 +1,115 @@
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, bindparam, delete, func, insert, select, tuple_, update
+
+from frontdesk.conversation.threads.models import ProviderThread, Thread, provider_threads, threads
+from frontdesk.errors import NotFoundError
+from frontdesk.identity import access
+from frontdesk.identity.principal import Principal
+
+_BY_ID = select(threads).where(threads.c.id == bindparam("thread_id"))
+_LOCKED = _BY_ID.with_for_update()
+_CHANGE_HEAD = (
+    update(threads)
+    .where(threads.c.id == bindparam("thread_id"))
+    .values(
+        active_execution_id=bindparam("active"),
+        leaf_message_id=bindparam("leaf"),
+        message_count=bindparam("count"),
+        last_message_at=bindparam("at"),
+        activity_at=bindparam("at"),
+        updated_at=bindparam("at"),
+    )
+)
+_PROVIDER_THREAD = select(provider_threads).where(provider_threads.c.thread_id == bindparam("thread_id"))
+
+
+def _thread(row: RowMapping) -> Thread:
+    return Thread(**row)
+
+
+def get(
+    connection: Connection, principal: Principal, thread_id: str, *, lock: bool = False, include_deleted: bool = False
+) -> Thread:
+    """The thread, if the principal may use it. Raises `NotFoundError` and `NotAllowedError`.
+
+    `lock` keeps other transactions from changing it until this one ends.
+    """
+    thread = get_unscoped(connection, thread_id, lock=lock)
+    access.use_thread(principal, owner_id=thread.user_id, metadata=thread.metadata)
+    if thread.is_deleted and not include_deleted:
+        raise NotFoundError
+    return thread
+
+
+def get_unscoped(connection: Connection, thread_id: str, *, lock: bool = False) -> Thread:
+    """For the engine alone, which acts for nobody. Raises `NotFoundError`."""
+    row = connection.execute(_LOCKED if lock else _BY_ID, {"thread_id": thread_id}).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError
+    return _thread(row)
+
+
+def add(connection: Connection, thread: Thread) -> None:
+    connection.execute(insert(threads), {name: getattr(thread, name) for name in thread.__struct_fields__})
+
+
+def change(connection: Connection, thread_id: str, values: dict[str, Any]) -> None:
+    connection.execute(update(threads).where(threads.c.id == thread_id).values(**values))
+
+
+def change_head(
+    connection: Connection, thread_id: str, *, active: str | None, leaf: str | None, count: int, at: datetime
+) -> None:
+    """What a new message or a finished answer moves on."""
+    values = {"thread_id": thread_id, "active": active, "leaf": leaf, "count": count, "at": at}
+    connection.execute(_CHANGE_HEAD, values)
+
+
+def erase(connection: Connection, thread_id: str) -> None:
+    """The thread and, through its foreign keys, all that belongs to it."""
+    connection.execute(delete(threads).where(threads.c.id == thread_id))
+
+
+def _own(principal: Principal, *, include_deleted: bool) -> Select[Any]:
+    statement = select(threads).where(threads.c.user_id == principal.id)
+    return statement if include_deleted else statement.where(threads.c.is_deleted.is_(False))
+
+
+def count(connection: Connection, principal: Principal, *, include_deleted: bool) -> int:
+    inner = _own(principal, include_deleted=include_deleted).subquery()
+    return int(connection.scalar(select(func.count()).select_from(inner)) or 0)
+
+
+def list_page(
+    connection: Connection,
+    principal: Principal,
+    *,
+    include_deleted: bool,
+    limit: int,
+    offset: int = 0,
+    after: Thread | None = None,
+) -> list[Thread]:
+    """Newest activity first; `after` continues behind a thread."""
+    statement = _own(principal, include_deleted=include_deleted)
+    if after is not None:
+        statement = statement.where(
+            tuple_(threads.c.activity_at, threads.c.id) < tuple_(bindparam("activity", after.activity_at), after.id)
+        )
+    ordered = statement.order_by(threads.c.activity_at.desc(), threads.c.id.desc()).limit(limit).offset(offset)
+    return [_thread(row) for row in connection.execute(ordered).mappings()]
+
+
+def find_provider_thread(connection: Connection, thread_id: str) -> ProviderThread | None:
+    row = connection.execute(_PROVIDER_THREAD, {"thread_id": thread_id}).mappings().one_or_none()
+    return None if row is None else ProviderThread(**row)
+
+
+def put_provider_thread(connection: Connection, record: ProviderThread) -> None:
+    values = {name: getattr(record, name) for name in record.__struct_fields__}
+    changed = connection.execute(
+        update(provider_threads).where(provider_threads.c.thread_id == record.thread_id).values(**values)
+    )
+    if not changed.rowcount:
+        connection.execute(insert(provider_threads), values)

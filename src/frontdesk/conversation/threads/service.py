@@ -1,0 +1,187 @@
+"""Threads as records: making, finding, changing and erasing them, and what a provider keeps about them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.messages.models import Message
+from frontdesk.conversation.threads import repository as threads
+from frontdesk.conversation.threads.models import ProviderThread, Thread
+from frontdesk.database import Database
+from frontdesk.database.idempotency import IdempotencyKey, Once, once
+from frontdesk.errors import NotFoundError
+from frontdesk.identity import access
+from frontdesk.identity.principal import Principal
+from frontdesk.kit.clock import Clock
+from frontdesk.kit.ids import new_id
+from frontdesk.kit.merge_patch import merge_patch
+from frontdesk.kit.paging import Page
+from frontdesk.ports.thread_log import ThreadLog
+
+_EXPORT_PAGE = 500
+StopAnswers = Callable[[Principal, str], Awaitable[None]]
+
+
+class ThreadService:
+    """`stop_answers` ends what is under way in a thread that is about to go."""
+
+    def __init__(self, *, database: Database, log: ThreadLog, clock: Clock, stop_answers: StopAnswers) -> None:
+        self._database = database
+        self._log = log
+        self._clock = clock
+        self._stop_answers = stop_answers
+
+    async def create(
+        self,
+        principal: Principal,
+        *,
+        title: str | None,
+        summary: str | None,
+        metadata: dict[str, Any],
+        key: IdempotencyKey | None = None,
+    ) -> Once[Thread]:
+        """Raises `NotAllowedError`."""
+        access.use_metadata(principal, metadata)
+        now = self._clock.now()
+        thread = Thread(
+            id=new_id(),
+            user_id=principal.id,
+            title=title,
+            summary=summary,
+            metadata=metadata,
+            is_deleted=False,
+            created_at=now,
+            updated_at=now,
+            last_message_at=None,
+            activity_at=now,
+            active_execution_id=None,
+            leaf_message_id=None,
+            message_count=0,
+        )
+
+        def effect(connection: Connection) -> Thread:
+            threads.add(connection, thread)
+            return thread
+
+        return await self._database.write(
+            lambda connection: once(connection, key, Thread, effect=lambda: effect(connection))
+        )
+
+    async def get(
+        self, principal: Principal, thread_id: str, *, latest: int, include_deleted: bool = False
+    ) -> tuple[Thread, list[Message]]:
+        """The thread and its `latest` messages, newest first. Raises `NotFoundError`, `NotAllowedError`."""
+
+        def work(connection: Connection) -> tuple[Thread, list[Message]]:
+            thread = threads.get(connection, principal, thread_id, include_deleted=include_deleted)
+            return thread, messages.list_page(connection, thread_id, limit=latest)
+
+        return await self._database.read(work)
+
+    async def list_threads(
+        self, principal: Principal, page: Page, *, include_deleted: bool
+    ) -> tuple[list[Thread], int]:
+        """A page of the caller's threads, newest activity first, and how many there are."""
+
+        def work(connection: Connection) -> tuple[list[Thread], int]:
+            after = None
+            if page.after is not None:
+                after = threads.get(connection, principal, page.after, include_deleted=True)
+            items = threads.list_page(
+                connection,
+                principal,
+                include_deleted=include_deleted,
+                limit=page.limit,
+                offset=page.offset,
+                after=after,
+            )
+            return items, threads.count(connection, principal, include_deleted=include_deleted)
+
+        return await self._database.read(work)
+
+    async def change(self, principal: Principal, thread_id: str, changes: dict[str, Any]) -> Thread:
+        """Change `title`, `summary`, `metadata` (a merge patch, RFC 7396) or `is_deleted`.
+
+        Raises `NotFoundError`, and `NotAllowedError` for a product or agent that the caller may not use.
+        """
+        if changes.get("is_deleted"):
+            await self._stop_answers(principal, thread_id)
+
+        def work(connection: Connection) -> Thread:
+            thread = threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
+            if thread.is_deleted and changes.get("is_deleted") is not False:
+                raise NotFoundError
+            values = {**changes, "updated_at": self._clock.now()}
+            if "metadata" in changes:
+                values["metadata"] = merge_patch(thread.metadata, changes["metadata"])
+                access.use_metadata(principal, values["metadata"])
+            threads.change(connection, thread_id, values)
+            return msgspec.structs.replace(thread, **values)
+
+        return await self._database.write(work)
+
+    async def delete(self, principal: Principal, thread_id: str, *, purge: bool) -> None:
+        """Hide the thread; or, purged, erase it with all that belongs to it. Its answer is stopped first."""
+        if not purge:
+            await self.change(principal, thread_id, {"is_deleted": True})
+            return
+        await self._stop_answers(principal, thread_id)
+
+        def work(connection: Connection) -> None:
+            threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
+            threads.erase(connection, thread_id)
+
+        await self._database.write(work)
+        self._log.discard(thread_id)
+
+    async def export(self, principal: Principal, thread_id: str) -> tuple[Thread, AsyncIterator[list[Message]]]:
+        """The thread and all its messages, oldest first, in pages that are read as they are taken."""
+        thread, _ = await self.get(principal, thread_id, latest=1)
+        return thread, self._pages(thread_id)
+
+    async def _pages(self, thread_id: str) -> AsyncIterator[list[Message]]:
+        position = 0
+        while page := await self._database.read(
+            lambda connection: messages.list_following(connection, thread_id, after=position, limit=_EXPORT_PAGE)  # noqa: B023
+        ):
+            yield page
+            position = page[-1].position
+
+    async def get_provider_thread(self, principal: Principal, thread_id: str) -> ProviderThread:
+        """Raises `NotFoundError` when the thread, or what a provider keeps of it, is not there."""
+
+        def work(connection: Connection) -> ProviderThread:
+            threads.get(connection, principal, thread_id)
+            record = threads.find_provider_thread(connection, thread_id)
+            if record is None:
+                raise NotFoundError("No provider has stored anything for this thread")
+            return record
+
+        return await self._database.read(work)
+
+    async def put_provider_thread(
+        self,
+        principal: Principal,
+        thread_id: str,
+        *,
+        provider: str | None,
+        conversation_id: str | None,
+        state: dict[str, Any],
+    ) -> ProviderThread:
+        record = ProviderThread(
+            thread_id=thread_id,
+            provider=provider,
+            conversation_id=conversation_id,
+            state=state,
+            updated_at=self._clock.now(),
+        )
+
+        def work(connection: Connection) -> ProviderThread:
+            threads.get(connection, principal, thread_id, lock=True)
+            threads.put_provider_thread(connection, record)
+            return record
+
+        return await self._database.write(work)

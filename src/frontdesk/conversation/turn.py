@@ -1,0 +1,171 @@
+"""One turn: from a claimed execution to its end. It streams the model onto the log and stores the answer.
+
+The stored end comes before the end on the log, so whoever hears of it finds it. A stopped turn stores what it has;
+one that is merely abandoned (its process dies) stores nothing more, and another runner begins it again.
+"""
+
+import asyncio
+
+import structlog
+from anyio import CancelScope
+from opentelemetry import trace
+
+from frontdesk.conversation.answer import Answer, Claim
+from frontdesk.conversation.executions.ending import Ending, finish_execution
+from frontdesk.conversation.executions.models import ExecutionState
+from frontdesk.conversation.model_list import ModelList
+from frontdesk.database import Database
+from frontdesk.errors import UnavailableError
+from frontdesk.kit.clock import Clock
+from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.language_model import LanguageModel, ModelCallError, ModelRequest
+from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
+
+_log = structlog.get_logger(__name__)
+_tracer = trace.get_tracer(__name__)
+_RETRY_SECONDS = 0.5
+
+ENDS = {
+    ExecutionState.completed: EventType.execution_completed,
+    ExecutionState.failed: EventType.execution_failed,
+    ExecutionState.interrupted: EventType.execution_interrupted,
+}
+
+
+class Turn:
+    """`heartbeat` is in seconds: how long the log may be silent while the model is. An answer is begun `max_attempts`
+    times.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        log: ThreadLog,
+        model: LanguageModel,
+        models: ModelList,
+        clock: Clock,
+        measurements: Measurements,
+        heartbeat: float,
+        max_attempts: int,
+    ) -> None:
+        self._max_attempts = max_attempts
+        self._database = database
+        self._log = log
+        self._model = model
+        self._models = models
+        self._clock = clock
+        self._measurements = measurements
+        self._heartbeat = heartbeat
+
+    async def run(self, claim: Claim, answer: Answer, scope: CancelScope) -> str | None:
+        """Run to the end and return the thread's next execution, if one waits.
+
+        Cancelling `scope` stops the answer: its text so far is stored as interrupted. Raises `StaleAttemptError` when
+        another runner has taken over, with nothing changed.
+        """
+        execution = claim.execution
+        with _tracer.start_as_current_span("execution", attributes={"execution.id": execution.id}):
+            self._announce(answer)
+            error: ModelCallError | None = None
+            try:
+                if execution.attempt > self._max_attempts:
+                    raise ModelCallError("attempts_exhausted", "The answer was begun too often and never finished")  # noqa: TRY301
+                with scope:
+                    await self._stream(claim, answer)
+            except ModelCallError as failure:
+                error = failure
+            return await self._end(answer, _ending(answer, error, stopped=scope.cancelled_caught))
+
+    def _announce(self, answer: Answer) -> None:
+        first = answer.execution.attempt == 1
+        self._append(answer, EventType.execution_started if first else EventType.execution_restarted, b"{}")
+
+    def _append(self, answer: Answer, kind: EventType, payload: bytes) -> None:
+        execution = answer.execution
+        answer.cursor = self._log.append(
+            execution.thread_id, execution.id, execution.attempt, entries=[(kind, payload)]
+        )
+
+    async def _stream(self, claim: Claim, answer: Answer) -> None:
+        execution = claim.execution
+        thread_id, execution_id, attempt = execution.thread_id, execution.id, execution.attempt
+        append, chunk_type = self._log.append, EventType.chunk
+        model = execution.model or await self._models.default()
+        answer.model = model
+        begun: float | None = self._clock.monotonic()
+        request = ModelRequest(model, claim.history, claim.conversation_id)
+        heartbeat = _Heartbeat(self, answer, self._heartbeat)
+        try:
+            async with self._model.stream(request) as batches:
+                async for chunks in batches:
+                    if begun is not None:
+                        self._measurements.first_chunk(self._clock.monotonic() - begun)
+                        begun = None
+                    answer.absorb(chunks)
+                    answer.cursor = append(
+                        thread_id, execution_id, attempt, entries=[(chunk_type, chunk.data) for chunk in chunks]
+                    )
+                    heartbeat.defer()
+        finally:
+            heartbeat.stop()
+
+    async def _end(self, answer: Answer, ending: Ending) -> str | None:
+        execution = answer.execution
+        answer.ending = True
+        while True:
+            try:
+                next_id = await self._database.write(
+                    lambda connection: finish_execution(connection, execution, ending, now=self._clock.now())
+                )
+            except UnavailableError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                break
+        self._append(answer, ENDS[ending.state], ending.payload())
+        self._measurements.execution_ended(ending.state, answer.tokens)
+        _log.info("execution ended", execution_id=execution.id, state=ending.state, error=ending.error_code)
+        return next_id
+
+
+class _Heartbeat:
+    """Puts a `progress` on the log when nothing else came for so long. One timer, moved on only when it fires."""
+
+    __slots__ = ("_answer", "_interval", "_last", "_loop", "_timer", "_turn")
+
+    def __init__(self, turn: Turn, answer: Answer, interval: float) -> None:
+        self._turn = turn
+        self._answer = answer
+        self._interval = interval
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(interval, self._beat)
+
+    def defer(self) -> None:
+        self._last = self._loop.time()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _beat(self) -> None:
+        silence = self._loop.time() - self._last
+        if silence >= self._interval:
+            try:
+                self._turn._append(self._answer, EventType.progress, b'{"status":"running"}')  # noqa: SLF001
+            except StaleAttemptError:
+                return
+            self._last, silence = self._loop.time(), 0.0
+        self._timer = self._loop.call_later(self._interval - silence, self._beat)
+
+
+def _ending(answer: Answer, error: ModelCallError | None, *, stopped: bool) -> Ending:
+    if stopped:
+        state = ExecutionState.interrupted
+    elif error is not None or answer.agent_status == "failed":
+        state = ExecutionState.failed
+        error = error or ModelCallError("failed_by_provider", "The model provider reported a failure")
+    elif answer.agent_status == "interrupted":
+        state = ExecutionState.interrupted
+    else:
+        state = ExecutionState.completed
+    return Ending.of(answer, state, error)

@@ -1,0 +1,59 @@
+"""What `/metrics` tells (Prometheus text format). One object counts for one program; nothing is global."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Measurements:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "frontdesk_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "frontdesk_request_seconds",
+            "Seconds until the response began",
+            ["method", "route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._streams = Gauge("frontdesk_streams_open", "Streams open now", registry=self.registry)
+        self._cut = Counter("frontdesk_streams_cut", "Streams cut for reading nothing", registry=self.registry)
+        self._first = Histogram(
+            "frontdesk_time_to_first_token_seconds",
+            "Seconds from asking the model to its first chunk",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._tokens = Counter("frontdesk_tokens", "Text deltas received from models", registry=self.registry)
+        self._ended = Counter("frontdesk_executions_ended", "Executions ended", ["state"], registry=self.registry)
+
+    def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def stream_opened(self) -> None:
+        self._streams.inc()
+
+    def stream_closed(self) -> None:
+        self._streams.dec()
+
+    def stream_cut(self) -> None:
+        self._cut.inc()
+
+    def first_chunk(self, seconds: float) -> None:
+        self._first.observe(seconds)
+
+    def execution_ended(self, state: str, tokens: int) -> None:
+        self._ended.labels(state).inc()
+        self._tokens.inc(tokens)
+
+    def watch(self, name: str, documentation: str, value: Callable[[], float]) -> None:
+        """A gauge that is read when it is asked for."""
+        Gauge(name, documentation, registry=self.registry).set_function(value)
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)

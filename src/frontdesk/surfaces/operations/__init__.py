@@ -1,0 +1,1 @@
+"""What whoever runs the program asks of it: is it alive, is it ready, what does it measure."""

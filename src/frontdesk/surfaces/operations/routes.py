@@ -1,0 +1,26 @@
+import msgspec
+from fastapi import Request, Response
+
+from frontdesk import __version__
+from frontdesk.http.routing import api_router, operator, problems, public
+from frontdesk.http.services import services
+
+router = api_router("", tag="operations")
+
+
+@router.get("/health", dependencies=[public])
+async def health() -> dict[str, str]:
+    return {"status": "ok", "version": __version__}
+
+
+@router.get("/health/ready", dependencies=[public], responses=problems(503))
+async def ready(request: Request) -> Response:
+    is_ready, parts = await services(request).health.report()
+    body = {"status": "ok" if is_ready else "unavailable", "version": __version__, "parts": parts}
+    return Response(msgspec.json.encode(body), 200 if is_ready else 503, media_type="application/json")
+
+
+@router.get("/metrics", dependencies=[operator], response_class=Response, responses=problems(401))
+async def metrics(request: Request) -> Response:
+    rendered = services(request).measurements.render()
+    return Response(rendered, media_type="text/plain; version=0.0.4; charset=utf-8")

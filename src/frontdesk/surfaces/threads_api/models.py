@@ -1,0 +1,12 @@
+from fastapi import Request
+
+from frontdesk.http.routing import Caller, api_router, problems
+from frontdesk.http.services import services
+from frontdesk.surfaces.threads_api.schemas import ModelListOut
+
+router = api_router("/models", tag="models")
+
+
+@router.get("", response_model=ModelListOut, responses=problems(401, 502, 503))
+async def list_models(request: Request, _caller: Caller) -> object:
+    return {"object": "list", "data": await services(request).models.list_models()}
