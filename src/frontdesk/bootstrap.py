@@ -19,6 +19,9 @@ from frontdesk.database import Database, open_database
 from frontdesk.database.migrations import require_current
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
+from frontdesk.identity.limits import LoginThrottle
+from frontdesk.identity.passwords import Passwords
+from frontdesk.identity.standings import Standings
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock, SystemClock
@@ -46,8 +49,17 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
         limiter = InProcessRateLimiter(clock=clock)
         stack.push_async_callback(limiter.aclose)
-        users = UserService(database, clock=clock)
-        tokens = TokenService(database, users=users, limiter=limiter, settings=settings, clock=clock)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        standings = Standings(database, clock)
+        tokens = TokenService(database, clock, settings=settings, standings=standings)
+        throttle = LoginThrottle(
+            limiter,
+            per_user=settings.login_attempts_per_user,
+            per_address=settings.login_attempts_per_address,
+            seconds=settings.login_window_seconds,
+        )
+        users = UserService(database, clock, passwords=passwords, throttle=throttle, standings=standings)
         turn = Turn(
             database=database,
             log=log,
