@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -19,8 +20,8 @@ from frontdesk.errors import (
     TooManyRequestsError,
     UsernameTakenError,
 )
-from frontdesk.identity.tokens.models import refresh_families
-from frontdesk.identity.tokens.service import LINGER
+from frontdesk.identity.tokens.models import Family, refresh_families
+from frontdesk.identity.tokens.service import LINGER, LONGEST_ROTATION
 from frontdesk.identity.users.models import Registration, Role
 from frontdesk.identity.users.models import users as users_table
 from frontdesk.kit.clock import HeldClock, SystemClock
@@ -190,31 +191,67 @@ async def test_50_refreshes_at_once_log_nobody_out_and_a_replay_ends_the_family(
             await two[0].tokens.refresh(token, arrived_at=clock.now())
 
 
-async def test_no_answer_leaves_before_latecomers_count_as_replays(identity: Identity) -> None:
+async def test_no_answer_leaves_before_its_rotation_is_closed(identity: Identity) -> None:
     clock = SystemClock()
     first = await identity.tokens.issue(await identity.create_user("ann"))
     await identity.tokens.refresh(first.refresh_token, arrived_at=clock.now())
     answered_at = clock.now()
-    rotated_at = await identity.database.read(
-        lambda connection: connection.execute(select(refresh_families.c.rotated_at)).scalar_one()
-    )
-    assert answered_at >= rotated_at + LINGER
+    family = await only_family(identity)
+    assert family.rotated_at is not None
+    assert family.closed_at is not None
+    assert family.rotated_at + LINGER <= family.closed_at <= answered_at
 
 
-@pytest.mark.parametrize(("after", "accepted"), [(-0.001, True), (0.0, False), (0.001, False)])
-async def test_the_linger_divides_tabs_from_thieves(database_url: str, after: float, *, accepted: bool) -> None:
+@pytest.mark.parametrize(("after", "accepted"), [(-0.000001, True), (0.0, False), (0.001, False)])
+async def test_the_closing_divides_tabs_from_thieves(identity: Identity, after: float, *, accepted: bool) -> None:
+    clock = SystemClock()
+    first = await identity.tokens.issue(await identity.create_user("ann"))
+    second = await identity.tokens.refresh(first.refresh_token, arrived_at=clock.now())
+    closed_at = (await only_family(identity)).closed_at
+    assert closed_at is not None
+    arrived_at = closed_at + timedelta(seconds=after)
+    if accepted:
+        assert await identity.tokens.refresh(first.refresh_token, arrived_at=arrived_at) == second
+        assert await identity.tokens.refresh(second.refresh_token, arrived_at=clock.now()) != second
+        return
+    for token in (first, second):
+        with pytest.raises(BadTokenError):
+            await identity.tokens.refresh(token.refresh_token, arrived_at=arrived_at)
+
+
+async def test_tabs_that_straggle_are_waited_for(two: tuple[Identity, Identity]) -> None:
+    clock = SystemClock()
+    first = await two[0].tokens.issue(await two[0].create_user("ann"))
+    waiting = []
+    for number in range(6):
+        waiting.append(asyncio.create_task(two[number % 2].tokens.refresh(first.refresh_token, arrived_at=clock.now())))
+        await asyncio.sleep(LINGER.total_seconds() / 2)
+    assert len(set(await asyncio.gather(*waiting))) == 1
+
+
+async def test_an_answer_that_never_left_can_be_asked_for_again(identity: Identity) -> None:
+    clock = SystemClock()
+    first = await identity.tokens.issue(await identity.create_user("ann"))
+    lost = asyncio.create_task(identity.tokens.refresh(first.refresh_token, arrived_at=clock.now()))
+    while (await only_family(identity)).rotated_at is None:
+        assert not lost.done()
+    lost.cancel()
+    await asyncio.gather(lost, return_exceptions=True)
+    second = await identity.tokens.refresh(first.refresh_token, arrived_at=clock.now() + 2 * LINGER)
+    assert await identity.tokens.refresh(second.refresh_token, arrived_at=clock.now())
+
+
+async def test_who_keeps_asking_cannot_hold_the_answer_for_ever(database_url: str) -> None:
     clock = HeldClock()
     async with open_identity(settings_for(database_url), clock) as identity:
-        first = await identity.tokens.issue(await identity.create_user("ann"))
-        second = await identity.tokens.refresh(first.refresh_token, arrived_at=clock.now())
-        clock.advance(LINGER.total_seconds() + after)
-        if accepted:
-            assert await identity.tokens.refresh(first.refresh_token, arrived_at=clock.now()) == second
-            assert await identity.tokens.refresh(second.refresh_token, arrived_at=clock.now()) != second
-            return
-        for token in (first, second):
-            with pytest.raises(BadTokenError):
-                await identity.tokens.refresh(token.refresh_token, arrived_at=clock.now())
+        first, begun = await identity.tokens.issue(await identity.create_user("ann")), clock.now()
+        asked = [asyncio.create_task(identity.tokens.refresh(first.refresh_token, arrived_at=clock.now()))]
+        while not asked[0].done():
+            assert clock.now() - begun <= 2 * LONGEST_ROTATION
+            asked.append(asyncio.create_task(identity.tokens.refresh(first.refresh_token, arrived_at=clock.now())))
+            await asyncio.sleep(0.02)
+            clock.advance(0.1)
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def test_a_grandparent_is_a_replay_however_early(identity: Identity) -> None:
@@ -244,10 +281,10 @@ async def test_expired_families_are_purged(database_url: str) -> None:
         user = await identity.create_user("ann")
         await identity.tokens.issue(user)
         clock.advance(300)
-        young = await identity.tokens.issue(user)
+        await identity.tokens.issue(user)
         clock.advance(301)
         assert await identity.tokens.purge_expired(clock.now()) == 1
-        assert await identity.tokens.refresh(young.refresh_token, arrived_at=clock.now())
+        assert (await only_family(identity)).issued_at == clock.now() - timedelta(seconds=301)
 
 
 REVOCATIONS: dict[str, Callable[[Identity, str], Awaitable[None]]] = {
@@ -326,6 +363,11 @@ async def test_no_hash_of_a_password_is_in_a_record(identity: Identity) -> None:
     )
     assert stored.startswith("$argon2id$")
     assert "argon2" not in repr(user)
+
+
+async def only_family(identity: Identity) -> Family:
+    row = await identity.database.read(lambda connection: connection.execute(select(refresh_families)).one())
+    return Family(**row._asdict())
 
 
 async def _seconds_until_refused(identity: Identity, token: str, *, since: float) -> float:

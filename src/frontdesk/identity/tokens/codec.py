@@ -14,6 +14,7 @@ from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import is_id
 
 MAX_TOKEN_LENGTH = 4096
+_LAST_SECOND = 253_402_300_799  # of the year 9999
 _COMPACT = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{1,128}")
 _HASHES = {"HS256": HMACAlgorithm.SHA256, "HS384": HMACAlgorithm.SHA384, "HS512": HMACAlgorithm.SHA512}
 
@@ -67,14 +68,12 @@ class TokenCodec:
 
     def _is_current(self, claims: Claims) -> bool:
         now = self._clock.now().timestamp()
-        return claims.iat <= now and claims.nbf <= now < claims.exp
+        return 0 < claims.iat <= now and 0 < claims.nbf <= now < claims.exp <= _LAST_SECOND
 
 
 def _has_ids(claims: Claims) -> bool:
-    has_family = claims.fam is not None and is_id(claims.fam)
-    return (
-        is_id(claims.sub) and is_id(claims.jti) and claims.ver >= 0 and has_family == (claims.typ == TokenType.refresh)
-    )
+    fits = claims.fam is None if claims.typ is TokenType.access else claims.fam is not None and is_id(claims.fam)
+    return fits and is_id(claims.sub) and is_id(claims.jti) and claims.ver >= 0
 
 
 def _encode_segment(data: bytes) -> str:
