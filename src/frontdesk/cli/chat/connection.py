@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from frontdesk.cli.chat.credentials import CredentialStore
 from frontdesk.cli.chat.gateway import Gateway, LoginNeededError, NotReachedError, api_address
-from frontdesk.cli.failures import USAGE, CommandError
+from frontdesk.cli.password_file import read_password_file
 
 Result = TypeVar("Result")
 
@@ -60,12 +60,5 @@ def ensure_login(connection: Connection, username: str | None, password_file: Pa
         hint = "Log in first: frontdesk chat --username NAME --password-file FILE (or - for standard input)."
         raise LoginNeededError(hint)
     username = username or input("User name: ").strip()
-    password = _read_password(password_file) if password_file else getpass("Password: ")
+    password = read_password_file(password_file) if password_file else getpass("Password: ")
     connection.run(connection.gateway.log_in(username, password))
-
-
-def _read_password(path: Path) -> str:
-    try:
-        return (sys.stdin.read() if str(path) == "-" else path.read_text()).rstrip("\r\n")
-    except OSError as error:
-        raise CommandError(f"The password file cannot be read: {error}", exit_code=USAGE) from error
