@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from time import monotonic_ns
 from typing import Any
 
 import msgspec
@@ -51,7 +52,10 @@ def _last_user_text(messages: list[dict[str, Any]]) -> str:
 
 
 class Answer:
-    """One call's words. Token i is `f"t{i} "`, or the words of the last user message with `echo`."""
+    """One call's words. Token i is `f"t{i} "`, or the words of the last user message with `echo`.
+
+    With `stamp`, `@` and the time of sending follow each word, in nanoseconds of the machine's monotonic clock.
+    """
 
     def __init__(self, script: Script, *, call_id: str, created: int, request: dict[str, Any]) -> None:
         self._script = script
@@ -72,7 +76,10 @@ class Answer:
         return self._chunk(ROLE, **self._conversation())
 
     def tokens(self, first: int, last: int) -> bytes:
-        return self._before + self._between.join(self._encoded[first:last]) + self._after
+        words = self._encoded[first:last]
+        if self._script.stamp:
+            words = tuple(b"%b@%d" % (word, monotonic_ns()) for word in words)
+        return self._before + self._between.join(words) + self._after
 
     def closing(self) -> bytes:
         """All that follows the last token: tool call, finish, usage and `[DONE]`, as far as the script has them."""

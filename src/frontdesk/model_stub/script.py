@@ -30,6 +30,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: Annotated[int, msgspec.Meta(ge=0, le=16_777_216)] = 0
     unicode: Flag = 0
     echo: Flag = 0
+    stamp: Flag = 0
     first_ms: Milliseconds = 0
     pause_ms: Milliseconds = 0
     stall_at: Position = None

@@ -1,0 +1,111 @@
+"""Many answers at a model's own pace: what a token costs then, how late it comes, and whether all come in time.
+
+Each token carries its time of sending. Its delay is arrival minus sending, less the direct client's median of the
+same round. Tokens delivered in time are those that arrived in the window, over those that were due in it.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from math import ceil
+
+from benchmarks.bench import Bench, quiet, say
+from benchmarks.client import Connection, Recorder
+from benchmarks.contenders import Contender
+from benchmarks.figures import Rows, Table, percentile
+from benchmarks.programs import BenchmarkError
+
+OPENED_PER_SECOND = 250
+FIRST_TOKEN_SECONDS = 4.0
+MARGIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    streams: int
+    pause_ms: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.streams}x{self.pause_ms}ms"
+
+    def due(self, seconds: float) -> float:
+        return self.streams * seconds * 1000 / self.pause_ms
+
+
+SHAPES = (Shape(100, 20), Shape(500, 20), Shape(1000, 100))
+
+
+@dataclass(frozen=True)
+class Window:
+    """Delays in milliseconds, sorted; CPU in seconds."""
+
+    delays: list[float]
+    tokens: int
+    seconds: float
+    cpu: float
+
+
+async def _opened(contender: Contender, shape: Shape, model: str, *, recorder: Recorder) -> list[Connection]:
+    """All streams, opened at an even rate and each past its first token, unless the server cannot bring it in time."""
+    requests = await contender.requests(model, shape.streams)
+    await quiet(contender)
+    connections = []
+    start = time.monotonic()
+    for number, request in enumerate(requests):
+        connection = await Connection.open(contender.port, recorder)
+        connection.begin(request)
+        connections.append(connection)
+        await asyncio.sleep(max(0.0, start + number / OPENED_PER_SECOND - time.monotonic()))
+    deadline = time.monotonic() + FIRST_TOKEN_SECONDS
+    while time.monotonic() < deadline and not all(connection.answer.first for connection in connections):
+        await asyncio.sleep(0.05)
+    return connections
+
+
+async def _window(contender: Contender, shape: Shape, seconds: float) -> Window:
+    duration = shape.streams / OPENED_PER_SECOND + seconds + MARGIN_SECONDS
+    tokens = ceil(duration * 1000 / shape.pause_ms)
+    recorder = Recorder()
+    model = f"scripted?tokens={tokens}&pause_ms={shape.pause_ms}&stamp=1"
+    connections = await _opened(contender, shape, model, recorder=recorder)
+    cpu, start = contender.cpu_seconds(), time.monotonic()
+    recorder.open = True
+    await asyncio.sleep(seconds)
+    recorder.open = False
+    cpu, elapsed = contender.cpu_seconds() - cpu, time.monotonic() - start
+    for connection in connections:
+        connection.close()
+    await quiet(contender)
+    if not recorder.tokens:
+        raise BenchmarkError(f"{contender.name} delivered nothing at {shape.name}")
+    delays = sorted(delay / 1e6 for delay in recorder.delays)
+    return Window(delays, recorder.tokens, elapsed, cpu)
+
+
+def _values(shape: Shape, window: Window, floor: float) -> dict[str, float]:
+    added = {
+        f"{shape.name}_added_p{round(share * 100)}_ms": percentile(window.delays, share) - floor
+        for share in (0.5, 0.95, 0.99)
+    }
+    return {
+        f"{shape.name}_cpu_ms_per_1000_tokens": window.cpu * 1e6 / window.tokens,
+        f"{shape.name}_server_core_used": window.cpu / window.seconds,
+        **added,
+        f"{shape.name}_in_time": window.tokens / shape.due(window.seconds),
+    }
+
+
+async def measure(bench: Bench) -> Rows:
+    """LiteLLM is left out: one worker of it carries less than the lightest of these loads."""
+    table = Table()
+    async with bench.fleet(bench.contenders(peers=False)) as (_, contenders):
+        for number in range(bench.count(1, 3)):
+            for shape in SHAPES:
+                say(f"  round {number + 1}, {shape.name}")
+                floor = 0.0
+                for contender in contenders:
+                    window = await _window(contender, shape, bench.of(3, 8))
+                    floor = percentile(window.delays, 0.5) if contender.name == "direct" else floor
+                    table.add(contender.name, **_values(shape, window, floor))
+    return table.rows()

@@ -1,0 +1,56 @@
+"""Small pictures of the newest results: cost of a token, delay of a token, memory of a stream."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+
+from benchmarks.figures import Figure, Rows
+from benchmarks.report import RESULTS
+from benchmarks.targets import OURS, Results
+
+mpl.use("Agg")
+from matplotlib import pyplot  # noqa: E402  the back end must be chosen first
+
+COLOURS = {OURS: "#1f6f54"}
+OTHERS = "#9aa5a0"
+
+
+def _bars(name: str, title: str, rows: Rows, metrics: Sequence[tuple[str, str]], *, logarithmic: bool) -> None:
+    figure, panels = pyplot.subplots(1, len(metrics), figsize=(4.2 * len(metrics), 2.6), squeeze=False)
+    for axes, (metric, label) in zip(panels[0], metrics, strict=True):
+        shown = {contender: row[metric] for contender, row in rows.items() if metric in row and row[metric].median > 0}
+        _panel(axes, shown, logarithmic=logarithmic)
+        axes.set_title(label, fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(RESULTS / f"{name}.png", dpi=90)
+    pyplot.close(figure)
+
+
+def _panel(axes: pyplot.Axes, shown: dict[str, Figure], *, logarithmic: bool) -> None:
+    names = list(shown)[::-1]
+    middles = [shown[name].median for name in names]
+    below = [shown[name].median - min(shown[name]) for name in names]
+    above = [max(shown[name]) - shown[name].median for name in names]
+    colours = [COLOURS.get(name, OTHERS) for name in names]
+    axes.barh(names, middles, xerr=(below, above), color=colours, error_kw={"linewidth": 0.8})
+    axes.tick_params(labelsize=8)
+    if logarithmic:
+        axes.set_xscale("log")
+
+
+def draw(results: Results) -> None:
+    if "firehose" in results:
+        metrics = (
+            ("cpu_ms_per_1000_tokens_200", "CPU ms per 1,000 tokens, answers of 200"),
+            ("marginal_cpu_ms_per_1000_tokens", "CPU ms per 1,000 further tokens"),
+            ("tokens_per_second_200", "tokens per second, answers of 200"),
+        )
+        _bars("firehose", "As fast as the provider sends (logarithmic)", results["firehose"], metrics, logarithmic=True)
+    if "paced" in results:
+        shapes = ("100x20ms", "500x20ms", "1000x100ms")
+        metrics = tuple((f"{shape}_added_p95_ms", f"added ms p95, {shape}") for shape in shapes)
+        _bars("paced", "Delay of a token at a model's pace (logarithmic)", results["paced"], metrics, logarithmic=True)
+    if "memory" in results:
+        metrics = (("kib_per_open_stream", "KiB of private memory per open stream"),)
+        _bars("memory", "A thousand open streams", results["memory"], metrics, logarithmic=False)

@@ -1,0 +1,78 @@
+"""What is promised, each as a limit on a figure or on a ratio of two figures of one run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from benchmarks.figures import Figure, Rows
+
+Results = Mapping[str, Rows]
+OURS = "frontdesk"
+HTTPX, AIOHTTP, NGINX, LITELLM = "httpx relay", "aiohttp relay", "nginx", "LiteLLM"
+
+
+@dataclass(frozen=True)
+class Target:
+    text: str
+    limit: float
+    at_least: bool
+    figure: Callable[[Results], Figure]
+
+    def measured(self, results: Results) -> Figure | None:
+        """None when the run did not measure what the target compares."""
+        try:
+            figure = self.figure(results)
+        except KeyError:
+            return None
+        return figure or None
+
+    def is_met(self, figure: Figure) -> bool:
+        return figure.median >= self.limit if self.at_least else figure.median <= self.limit
+
+
+def _ratio(measure: str, metric: str, other: str) -> Callable[[Results], Figure]:
+    return lambda results: results[measure][OURS][metric].over(results[measure][other][metric])
+
+
+def _own(measure: str, metric: str) -> Callable[[Results], Figure]:
+    return lambda results: results[measure][OURS][metric]
+
+
+def _within(measure: str, metric: str, other: str) -> Callable[[Results], Figure]:
+    return lambda results: results[measure][OURS][metric].over(results[measure][OURS][other])
+
+
+def _most(text: str, limit: float, figure: Callable[[Results], Figure]) -> Target:
+    return Target(text, limit, at_least=False, figure=figure)
+
+
+def _least(text: str, limit: float, figure: Callable[[Results], Figure]) -> Target:
+    return Target(text, limit, at_least=True, figure=figure)
+
+
+CPU, RATE, MARGINAL = "cpu_ms_per_1000_tokens_200", "tokens_per_second_200", "marginal_cpu_ms_per_1000_tokens"
+PACED_CPU = "100x20ms_cpu_ms_per_1000_tokens"
+TARGETS = (
+    _most("Firehose, 200 tokens: CPU per token / httpx relay", 0.5, _ratio("firehose", CPU, HTTPX)),
+    _most("Firehose, 200 tokens: CPU per token / LiteLLM", 0.02, _ratio("firehose", CPU, LITELLM)),
+    _least("Firehose, 200 tokens: tokens per second / httpx relay", 2, _ratio("firehose", RATE, HTTPX)),
+    _least("Firehose, 200 tokens: tokens per second / LiteLLM", 50, _ratio("firehose", RATE, LITELLM)),
+    _most("Marginal CPU of a token / aiohttp relay", 2.5, _ratio("firehose", MARGINAL, AIOHTTP)),
+    _most("Added time to first token, p50, ms", 3, _own("first_token", "added_p50_ms")),
+    _most("Added time to first token, p95, ms", 7, _own("first_token", "added_p95_ms")),
+    _most("Added time to first token, p50 / LiteLLM", 0.15, _ratio("first_token", "added_p50_ms", LITELLM)),
+    _most("100 streams x 20 ms: CPU per token / httpx relay", 0.6, _ratio("paced", PACED_CPU, HTTPX)),
+    _most("100 streams x 20 ms: CPU per token / nginx", 4, _ratio("paced", PACED_CPU, NGINX)),
+    _most("100 streams x 20 ms: added latency p95, ms", 4, _own("paced", "100x20ms_added_p95_ms")),
+    _least("500 streams x 20 ms: share delivered in time", 0.98, _own("paced", "500x20ms_in_time")),
+    _most("500 streams x 20 ms: added latency p95, ms", 100, _own("paced", "500x20ms_added_p95_ms")),
+    _most("1,000 streams x 100 ms: added latency p95, ms", 10, _own("paced", "1000x100ms_added_p95_ms")),
+    _most("Memory of an open stream, KiB", 55, _own("memory", "kib_per_open_stream")),
+    _most("Growth while streams come and go, MiB", 5, _own("memory", "growth_mib")),
+    _most("Page of 50 of 100,000 messages / of 100", 1.5, _within("messages", "page_long_p50_ms", "page_short_p50_ms")),
+    _most(
+        "Page of 50 deep in 100,000 messages / of 100",
+        1.5,
+        _within("messages", "page_long_deep_p50_ms", "page_short_p50_ms"),
+    ),
+    _most("1,000 idle streams, pool of 5: other requests p95, ms", 100, _own("idle_streams", "with_streams_p95_ms")),
+)
