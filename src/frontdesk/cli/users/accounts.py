@@ -8,7 +8,7 @@ from typing import TypeVar
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.cli.failures import CommandError
 from frontdesk.database import open_database
-from frontdesk.database.migrations import require_current
+from frontdesk.database.schema import require_current
 from frontdesk.errors import ConfigurationError, FrontdeskError, InvalidRequestError
 from frontdesk.identity.limits import LoginThrottle
 from frontdesk.identity.passwords import Passwords
