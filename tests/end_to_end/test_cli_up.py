@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from harness.command_line import Home, await_output, free_port, is_listening
+from harness.model_stub import ModelStub
 from harness.processes import Process
 
 READY = r"Ctrl-C stops it"
@@ -78,8 +79,8 @@ def test_the_model_goes_with_a_gateway_that_is_killed(tmp_path: Path) -> None:
         assert is_listening(model_port)
 
 
-def test_a_provider_that_is_there_is_used(tmp_path: Path, model_stub: object) -> None:
-    home = Home(tmp_path, CHAT_LLM_API_BASE=model_stub.url)  # type: ignore[attr-defined]
+def test_a_provider_that_is_there_is_used(tmp_path: Path, model_stub: ModelStub) -> None:
+    home = Home(tmp_path, CHAT_LLM_API_BASE=model_stub.url)
     with home.background("up", "--port", "0") as server:
         await_output(server, READY, seconds=60)
         children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
