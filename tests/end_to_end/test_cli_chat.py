@@ -1,3 +1,4 @@
+import asyncio
 import json
 import signal
 import stat
@@ -152,6 +153,26 @@ async def test_an_answer_survives_a_killed_server(tmp_path: Path, model_stub: Mo
         assert (asking.returncode, answer["status"], answer["text"]) == (0, "completed", FULL_TEXT)
         assert "connection lost, trying again in" in notes
         assert [message["text"] for message in gateway.messages(answer["thread_id"])] == ["hello", FULL_TEXT]
+
+
+async def test_a_second_ctrl_c_leaves_a_server_that_does_not_answer(tmp_path: Path, model_stub: ModelStub) -> None:
+    gateway = Gateway(tmp_path, model_stub)
+    with gateway.server:
+        gateway.await_ready()
+        gateway.log_in()
+        asking = gateway.home.begin(*gateway.chat("-m", "hello", "--json", "--model", SLOW + "cli-leave"))
+        await _await_tokens(model_stub, "cli-leave")
+        gateway.server.kill()
+    assert asking.stderr
+    assert "connection lost" in asking.stderr.readline()
+    deadline = asyncio.get_running_loop().time() + 10
+    while asking.poll() is None:
+        assert asyncio.get_running_loop().time() < deadline
+        asking.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.1)
+    answer = json.loads(asking.communicate()[0])
+    assert (asking.returncode, answer["status"]) == (130, "detached")
+    assert FULL_TEXT.startswith(answer["text"])
 
 
 async def test_a_conversation_on_a_terminal(gateway: Gateway, model_stub: ModelStub) -> None:
