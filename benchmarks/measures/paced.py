@@ -58,7 +58,7 @@ async def _opened(contender: Contender, shape: Shape, model: str, *, recorder: R
         connections.append(connection)
         await asyncio.sleep(max(0.0, start + number / OPENED_PER_SECOND - time.monotonic()))
     deadline = time.monotonic() + FIRST_TOKEN_SECONDS
-    while time.monotonic() < deadline and not all(connection.answer.first for connection in connections):
+    while time.monotonic() < deadline and not all(connection.answer.first for connection in connections):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     return connections
 
@@ -105,7 +105,7 @@ async def measure(bench: Bench) -> Rows:
                 say(f"  round {number + 1}, {shape.name}")
                 floor = 0.0
                 for contender in contenders:
-                    window = await _window(contender, shape, bench.of(3, 8))
+                    window = await _window(contender, shape, bench.of(2, 6))
                     floor = percentile(window.delays, 0.5) if contender.name == "direct" else floor
                     table.add(contender.name, **_values(shape, window, floor))
     return table.rows()
