@@ -19,12 +19,16 @@ from frontdesk.database import Database, open_database
 from frontdesk.database.migrations import require_current
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
+from frontdesk.identity.limits import LoginThrottle
+from frontdesk.identity.passwords import Passwords
+from frontdesk.identity.standings import Standings
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock, SystemClock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.language_model import LanguageModel
+from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.ports.thread_log import ThreadLog
 from frontdesk.settings import Settings
 
@@ -44,10 +48,11 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         model = _language_model(settings)
         stack.push_async_callback(model.aclose)
         models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
-        limiter = InProcessRateLimiter(clock=clock)
+        limiter = InProcessRateLimiter(clock)
         stack.push_async_callback(limiter.aclose)
-        users = UserService(database, clock=clock)
-        tokens = TokenService(database, users=users, limiter=limiter, settings=settings, clock=clock)
+        standings = Standings(database, clock)
+        users = _users(settings, clock, database=database, limiter=limiter, standings=standings)
+        tokens = TokenService(database, clock, settings=settings, standings=standings)
         turn = Turn(
             database=database,
             log=log,
@@ -92,6 +97,18 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             models=models,
             health=_health(settings, clock, database=database, log=log, engine=engine, models=models),
         )
+
+
+def _users(
+    settings: Settings, clock: Clock, *, database: Database, limiter: RateLimiter, standings: Standings
+) -> UserService:
+    throttle = LoginThrottle(
+        limiter,
+        per_user=settings.login_attempts_per_user,
+        per_address=settings.login_attempts_per_address,
+        seconds=settings.login_window_seconds,
+    )
+    return UserService(database, clock, passwords=Passwords(), throttle=throttle, standings=standings)
 
 
 def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog:

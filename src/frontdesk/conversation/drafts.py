@@ -34,14 +34,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def user_message(
-    thread: Thread, draft: Draft, *, sender_id: str, parent_id: str | None, execution_id: str | None, now: datetime
+    thread: Thread, draft: Draft, *, parent_id: str | None, execution_id: str | None, now: datetime
 ) -> Message:
     return Message(
         id=new_id(),
         thread_id=thread.id,
         position=thread.message_count + 1,
         role=Role.user,
-        sender_id=sender_id,
+        sender_id=thread.user_id,
         text=draft.text,
         status=MessageStatus.queued,
         model=draft.model,

@@ -21,6 +21,7 @@ from frontdesk.conversation.turn import ENDS
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.identity.principal import Principal
+from frontdesk.ports.language_model import Usage
 from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, Follower, ThreadLog
 
 _JOINED = "stored"  # cursors of a stored answer that was read from its start
@@ -36,6 +37,7 @@ class StoredText(msgspec.Struct, frozen=True):
     model: str | None
     message_id: str
     created: int
+    usage: Usage | None
 
 
 class AnswerReader:
@@ -101,7 +103,7 @@ class AnswerReader:
         self._void_first = False
         if events[0].type is EventType.execution_restarted:
             return events
-        return [_stored_event(_VOIDED, 1, events[0], EventType.execution_restarted), *events]
+        return [_void_marker(events[0]), *events]
 
 
 class Feed:
@@ -210,11 +212,11 @@ def _text_so_far(execution: Execution, message: Message) -> Event:
 
 def _payload(message: Message) -> bytes:
     created = int(message.created_at.timestamp())
-    return msgspec.json.encode(StoredText(message.text, message.model, message.id, created))
+    return msgspec.json.encode(StoredText(message.text, message.model, message.id, created, message.usage))
 
 
-def _stored_event(origin: str, number: int, like: Event, kind: EventType, payload: bytes = b"{}") -> Event:
-    return Event(f"{origin}-{number}", like.execution_id, like.attempt, kind, payload)
+def _void_marker(like: Event) -> Event:
+    return Event(f"{_VOIDED}-1", like.execution_id, like.attempt, EventType.execution_restarted, b"{}")
 
 
 def _whole(execution: Execution, message: Message, origin: str) -> list[Event]:
@@ -223,7 +225,6 @@ def _whole(execution: Execution, message: Message, origin: str) -> list[Event]:
         state=execution.state,
         text=None,
         model=message.model,
-        usage=message.usage,
         error_code=execution.error_code,
         error_message=execution.error_message,
     )

@@ -68,7 +68,7 @@ class ConversationService:
         def begin(connection: Connection) -> _Begun:
             thread = threads.get(connection, principal, thread_id, lock=True)
             _admit(thread, draft.if_active)
-            return self._begin_message(connection, principal, thread, draft)
+            return self._begin_message(connection, thread, draft)
 
         return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
 
@@ -92,7 +92,7 @@ class ConversationService:
             thread = threads.get(connection, principal, thread_id, lock=True)
             source = _answered(connection, thread_id, message_id)
             _admit(thread, if_active)
-            return self._begin_sibling(connection, thread, source, model)
+            return self._begin_sibling(connection, thread, source, model=model)
 
         return await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
 
@@ -159,15 +159,13 @@ class ConversationService:
             return None
         return await self._database.read(lambda connection: find_result(connection, key, kind))
 
-    def _begin_message(self, connection: Connection, principal: Principal, thread: Thread, draft: Draft) -> _Begun:
+    def _begin_message(self, connection: Connection, thread: Thread, draft: Draft) -> _Begun:
         now = self._clock.now()
         parent_id = thread.leaf_message_id
         if draft.parent_id is not None:
             parent_id = messages.get(connection, thread.id, draft.parent_id).id
         execution_id = new_id() if self._llm_enabled else None
-        message = user_message(
-            thread, draft, sender_id=principal.id, parent_id=parent_id, execution_id=execution_id, now=now
-        )
+        message = user_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
         if execution_id is None:
             messages.add(connection, message)
             count = thread.message_count + 1
@@ -177,9 +175,9 @@ class ConversationService:
             thread, execution_id=execution_id, user_message_id=message.id, model=draft.model, now=now
         )
         messages.add(connection, message, answer_message(execution, position=message.position + 1, now=now))
-        return self._hold(connection, thread, execution, message, count=2)
+        return self._hold(connection, thread, execution, message=message, count=2)
 
-    def _begin_sibling(self, connection: Connection, thread: Thread, source: Message, model: str | None) -> _Begun:
+    def _begin_sibling(self, connection: Connection, thread: Thread, source: Message, *, model: str | None) -> _Begun:
         now = self._clock.now()
         execution = execution_of(
             thread, execution_id=new_id(), user_message_id=source.id, model=model or source.model, now=now
@@ -188,10 +186,10 @@ class ConversationService:
         messages.add(connection, answer)
         changes = {"execution_id": execution.id, "status": MessageStatus.queued, "updated_at": now}
         messages.change(connection, source.id, changes)
-        return self._hold(connection, thread, execution, answer, count=1)
+        return self._hold(connection, thread, execution, message=answer, count=1)
 
     @staticmethod
-    def _hold(connection: Connection, thread: Thread, execution: Execution, message: Message, *, count: int) -> _Begun:
+    def _hold(connection: Connection, thread: Thread, execution: Execution, *, message: Message, count: int) -> _Begun:
         executions.add(connection, execution)
         threads.change_head(
             connection,
@@ -205,9 +203,9 @@ class ConversationService:
 
     def _announce(self, begun: _Begun) -> None:
         message, execution = begun.message, begun.execution
-        self._log.append(message.thread_id, "", 0, [(EventType.message_added, msgspec.json.encode(message))])
+        self._log.append(message.thread_id, "", 0, entries=[(EventType.message_added, msgspec.json.encode(message))])
         if execution is not None:
-            self._log.append(message.thread_id, execution.id, 0, [(EventType.execution_queued, b"{}")])
+            self._log.append(message.thread_id, execution.id, 0, entries=[(EventType.execution_queued, b"{}")])
             if begun.holds_thread:
                 self._engine.start(execution.id)
 
@@ -242,7 +240,7 @@ class ConversationService:
         except StaleAttemptError:
             return
         entry = (EventType.execution_interrupted, ending.payload())
-        self._log.append(execution.thread_id, execution.id, execution.attempt, [entry])
+        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=[entry])
         if next_id is not None:
             self._engine.start(next_id)
 

@@ -83,7 +83,9 @@ class Turn:
 
     def _append(self, answer: Answer, kind: EventType, payload: bytes) -> None:
         execution = answer.execution
-        answer.cursor = self._log.append(execution.thread_id, execution.id, execution.attempt, [(kind, payload)])
+        answer.cursor = self._log.append(
+            execution.thread_id, execution.id, execution.attempt, entries=[(kind, payload)]
+        )
 
     async def _stream(self, claim: Claim, answer: Answer) -> None:
         execution = claim.execution
@@ -102,7 +104,7 @@ class Turn:
                         begun = None
                     answer.absorb(chunks)
                     answer.cursor = append(
-                        thread_id, execution_id, attempt, [(chunk_type, chunk.data) for chunk in chunks]
+                        thread_id, execution_id, attempt, entries=[(chunk_type, chunk.data) for chunk in chunks]
                     )
                     heartbeat.defer()
         finally:

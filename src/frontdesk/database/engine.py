@@ -6,7 +6,6 @@ from typing import Protocol, TypeVar
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
-from frontdesk.database.postgres import PostgresDatabase
 from frontdesk.database.sqlite import SqliteDatabase
 from frontdesk.errors import ConfigurationError
 
@@ -56,4 +55,6 @@ def open_database(text: str, *, pool_size: int, timeout: float) -> Database:
     url = parse_url(text)
     if url.drivername.startswith("sqlite"):
         return SqliteDatabase(url, readers=pool_size, timeout=timeout)
+    from frontdesk.database.postgres import PostgresDatabase  # noqa: PLC0415  an optional extra
+
     return PostgresDatabase(url, pool_size=pool_size, timeout=timeout)

@@ -72,7 +72,7 @@ class Follower(Protocol):
 
 
 class ThreadLog(Protocol):
-    def append(self, thread_id: str, execution_id: str, attempt: int, entries: Sequence[Entry]) -> str:
+    def append(self, thread_id: str, execution_id: str, attempt: int, *, entries: Sequence[Entry]) -> str:
         """Append in one batch and return the last event's cursor; it never waits.
 
         `execution_id` is empty for events of the thread itself. The first batch of a higher attempt raises the

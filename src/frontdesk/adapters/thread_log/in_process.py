@@ -121,7 +121,7 @@ class InProcessThreadLog:
     def held_bytes(self) -> int:
         return sum(stream.bytes for stream in self._streams.values())
 
-    def append(self, thread_id: str, execution_id: str, attempt: int, entries: Sequence[Entry]) -> str:
+    def append(self, thread_id: str, execution_id: str, attempt: int, *, entries: Sequence[Entry]) -> str:
         stream = self._streams.get(thread_id) or self._open(thread_id)
         if execution_id:
             self._pass_fence(stream, execution_id, attempt)

@@ -19,7 +19,7 @@ def claim_execution(
     if execution is None:
         return None
     messages.set_status(connection, execution_id, MessageStatus.running, at=now)
-    branch = messages.list_branch(connection, execution.thread_id, execution.user_message_id, context_messages)
+    branch = messages.list_branch(connection, execution.thread_id, execution.user_message_id, limit=context_messages)
     provider = threads.find_provider_thread(connection, execution.thread_id)
     return Claim(
         execution=execution,

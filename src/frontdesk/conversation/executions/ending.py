@@ -81,11 +81,11 @@ def finish_execution(connection: Connection, execution: Execution, ending: Endin
         at=now,
     )
     if ending.conversation_id is not None:
-        _keep_conversation(connection, thread.id, ending, now)
+        _keep_conversation(connection, thread.id, ending, now=now)
     return next_id
 
 
-def _keep_conversation(connection: Connection, thread_id: str, ending: Ending, now: datetime) -> None:
+def _keep_conversation(connection: Connection, thread_id: str, ending: Ending, *, now: datetime) -> None:
     known = threads.find_provider_thread(connection, thread_id)
     if known is not None and known.conversation_id == ending.conversation_id:
         return

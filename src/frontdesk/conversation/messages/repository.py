@@ -103,7 +103,7 @@ def list_following(connection: Connection, thread_id: str, *, after: int, limit:
     ]
 
 
-def list_branch(connection: Connection, thread_id: str, leaf_id: str, limit: int) -> list[tuple[Role, str]]:
+def list_branch(connection: Connection, thread_id: str, leaf_id: str, *, limit: int) -> list[tuple[Role, str]]:
     """Role and text of the branch that ends in `leaf_id`, oldest first, at most its last `limit` messages."""
     rows = connection.execute(_BRANCH, {"thread_id": thread_id, "leaf_id": leaf_id, "limit": limit}).all()
     return [(Role(row.role), row.text) for row in reversed(rows)]

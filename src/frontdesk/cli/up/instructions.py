@@ -1,0 +1,23 @@
+"""What to do with a gateway that has just started: commands that work as they are printed."""
+
+import shlex
+
+_PYTHON_LOGIN = 'import json,os; print(json.dumps({"username": os.environ["U"], "password": os.environ["P"]}))'
+_PYTHON_FIELD = "import json,sys; print(json.load(sys.stdin)[sys.argv[1]])"
+
+
+def curl_example(api: str, username: str) -> str:
+    """One bash command over several lines, for curl and python3: asks for the password, logs in, streams an answer.
+
+    The lines are joined, so that pasting them does not feed the second one to the question for the password.
+    """
+    steps = (
+        f'A={api} && U={shlex.quote(username)} && read -rsp "Password of $U: " P && echo',
+        "J='Content-Type: application/json'",
+        f"field() {{ python3 -c '{_PYTHON_FIELD}' $1; }}",
+        f"""T=$(U=$U P=$P python3 -c '{_PYTHON_LOGIN}' | curl -s $A/auth/login -H "$J" -d @- | field access_token)""",
+        'B="Authorization: Bearer $T"',
+        """I=$(curl -s $A/threads -H "$J" -H "$B" -d '{"title": "curl"}' | field id)""",
+        """curl -N $A/threads/$I/messages/stream -H "$J" -H "$B" -d '{"text": "Say hello."}'""",
+    )
+    return " && \\\n  ".join(steps)

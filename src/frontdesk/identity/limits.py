@@ -1,0 +1,63 @@
+"""Refusals of those who ask too often, and the throttle on sign-ins that fail."""
+
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+
+from frontdesk.errors import TooManyRequestsError
+from frontdesk.ports.rate_limiter import Allowance, Limit, RateLimiter
+
+_IPV6_SITE = 64  # bits: what one subscriber holds, so that its addresses count as one
+
+
+def refusal(limit: Limit, allowance: Allowance) -> TooManyRequestsError:
+    """With `Retry-After` and the fields of draft-ietf-httpapi-ratelimit-headers."""
+    seconds = max(1, ceil(allowance.retry_after))
+    headers = {
+        "RateLimit-Policy": f'"{limit.name}";q={limit.amount};w={limit.seconds}',
+        "RateLimit": f'"{limit.name}";r={allowance.remaining};t={seconds}',
+    }
+    return TooManyRequestsError(retry_after=seconds, headers=headers)
+
+
+class LoginThrottle:
+    """Counts failed sign-ins for each name and each address.
+
+    An attempt is counted before it is tried and given back when it succeeds, so any number at once stay in the limit.
+    """
+
+    def __init__(self, limiter: RateLimiter, *, per_user: int, per_address: int, seconds: int) -> None:
+        self._limiter = limiter
+        self._per_user = Limit("login-user", per_user, seconds)
+        self._per_address = Limit("login-address", per_address, seconds)
+
+    async def reserve(self, username_key: str, address: str) -> None:
+        """Raises `TooManyRequestsError`; a refused attempt is not counted."""
+        site = address_site(address)
+        await self._hit(self._per_address, site)
+        try:
+            await self._hit(self._per_user, username_key)
+        except TooManyRequestsError:
+            await self._limiter.give_back(self._per_address, site)
+            raise
+
+    async def give_back(self, username_key: str, address: str) -> None:
+        await self._limiter.give_back(self._per_user, username_key)
+        await self._limiter.give_back(self._per_address, address_site(address))
+
+    async def _hit(self, limit: Limit, key: str) -> None:
+        allowance = await self._limiter.hit(limit, key)
+        if not allowance.allowed:
+            raise refusal(limit, allowance)
+
+
+def address_site(address: str) -> str:
+    """What a limit counts as one place: an IPv4 address, or the /64 around an IPv6 one; other text stays as it is."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((parsed, _IPV6_SITE), strict=False))

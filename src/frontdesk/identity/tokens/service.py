@@ -1,0 +1,142 @@
+"""Issues, verifies, rotates and revokes tokens. Rotation: docs/decisions/0003-refresh-rotation-with-linger.md."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Connection
+
+from frontdesk.database import Database
+from frontdesk.errors import BadTokenError
+from frontdesk.identity.principal import Principal
+from frontdesk.identity.standings import Standings, read_standing, revoke_tokens
+from frontdesk.identity.tokens import repository
+from frontdesk.identity.tokens.codec import TokenCodec
+from frontdesk.identity.tokens.models import Claims, Family, TokenPair, TokenType
+from frontdesk.identity.users.models import User
+from frontdesk.kit.clock import Clock
+from frontdesk.kit.ids import new_id
+from frontdesk.settings import Settings
+
+# Longer than requests that several tabs send together are apart, shorter than a person notices.
+LINGER = timedelta(milliseconds=250)
+
+
+class TokenService:
+    def __init__(self, database: Database, clock: Clock, *, settings: Settings, standings: Standings) -> None:
+        self._database = database
+        self._clock = clock
+        self._standings = standings
+        self._issuer, self._audience = settings.jwt_issuer, settings.jwt_audience
+        self._access_life = timedelta(minutes=settings.access_token_expire_minutes)
+        self._refresh_life = timedelta(minutes=settings.refresh_token_expire_minutes)
+        self._codec = TokenCodec(
+            clock,
+            secret=settings.jwt_secret_key.get_secret_value(),
+            algorithm=settings.jwt_algorithm,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
+
+    async def authenticate(self, token: str) -> Principal:
+        """Whose access token it is. Raises `BadTokenError`, and `UnavailableError` when that cannot be found out."""
+        claims = self._codec.decode(token, TokenType.access)
+        standing = await self._standings.find(claims.sub)
+        if standing is None or not standing.is_active or standing.version != claims.ver:
+            raise BadTokenError
+        return standing.principal
+
+    async def issue(self, user: User) -> TokenPair:
+        """The first pair of a new family. A user who was changed since it was read gets a pair that is dead."""
+        family = self._successor(user.id, new_id(), used=None)
+        await self._database.write(partial(repository.insert_family, family=family))
+        return self._pair(family, user.token_version)
+
+    async def refresh(self, token: str, *, arrived_at: datetime) -> TokenPair:
+        """The next pair; `arrived_at` is when the request came, before its body was read.
+
+        The answer is held back for `LINGER` after the rotation. Who came before that ends gets the same pair; who comes
+        later with the old token has the whole family revoked. Raises `BadTokenError`.
+        """
+        claims = self._codec.decode(token, TokenType.refresh)
+        family = await self._database.write(partial(self._rotate, claims=claims, arrived_at=arrived_at))
+        if family is None or family.rotated_at is None:
+            raise BadTokenError
+        remaining = family.rotated_at + LINGER - self._clock.now()
+        await asyncio.sleep(min(remaining, LINGER).total_seconds())
+        return self._pair(family, claims.ver)
+
+    async def logout(self, user_id: str) -> None:
+        """Every token of the user is dead: here at once, in other processes within a second."""
+        await self._database.write(partial(revoke_tokens, user_id=user_id, now=self._clock.now()))
+        self._standings.forget(user_id)
+
+    async def purge_expired(self, now: datetime) -> int:
+        """Forget the families whose last token has expired; how many those were."""
+        return await self._database.write(partial(repository.purge_expired, now=now))
+
+    def _rotate(self, connection: Connection, *, claims: Claims, arrived_at: datetime) -> Family | None:
+        standing = read_standing(connection, claims.sub)
+        if claims.fam is None or standing is None or not standing.is_active or standing.version != claims.ver:
+            return None
+        successor = self._successor(claims.sub, claims.fam, used=claims.jti)
+        if repository.rotate_family(connection, successor):
+            return successor
+        family = repository.find_family(connection, claims.fam)
+        if family is None or family.revoked_at is not None:
+            return None
+        if _is_concurrent(family, claims.jti, arrived_at):
+            return family
+        repository.revoke_family(connection, family.id, self._clock.now())
+        return None
+
+    def _successor(self, user_id: str, family_id: str, *, used: str | None) -> Family:
+        now = self._clock.now()
+        issued_at = now.replace(microsecond=0)
+        return Family(
+            id=family_id,
+            user_id=user_id,
+            current_jti=new_id(),
+            previous_jti=used,
+            access_jti=new_id(),
+            issued_at=issued_at,
+            rotated_at=None if used is None else now,
+            revoked_at=None,
+            expires_at=issued_at + self._refresh_life,
+        )
+
+    def _pair(self, family: Family, version: int) -> TokenPair:
+        access = self._claims(family, version, typ=TokenType.access)
+        refresh = self._claims(family, version, typ=TokenType.refresh)
+        return TokenPair(
+            access_token=self._codec.encode(access),
+            refresh_token=self._codec.encode(refresh),
+            expires_in=int(self._access_life.total_seconds()),
+        )
+
+    def _claims(self, family: Family, version: int, *, typ: TokenType) -> Claims:
+        is_refresh = typ is TokenType.refresh
+        expires_at = family.expires_at if is_refresh else family.issued_at + self._access_life
+        return Claims(
+            sub=family.user_id,
+            iss=self._issuer,
+            aud=self._audience,
+            iat=_seconds(family.issued_at),
+            nbf=_seconds(family.issued_at),
+            exp=_seconds(expires_at),
+            jti=family.current_jti if is_refresh else family.access_jti,
+            ver=version,
+            typ=typ,
+            fam=family.id if is_refresh else None,
+        )
+
+
+def _is_concurrent(family: Family, jti: str, arrived_at: datetime) -> bool:
+    """Whether the request was under way before anyone could hold the successor of its token."""
+    if family.previous_jti != jti or family.rotated_at is None:
+        return False
+    return arrived_at < family.rotated_at + LINGER
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.astimezone(UTC).timestamp())
