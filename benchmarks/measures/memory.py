@@ -80,7 +80,7 @@ async def _churn(server: Frontdesk, streams: int) -> list[int]:
 
 async def measure(bench: Bench) -> Rows:
     table = Table()
-    makes = bench.contenders()[1:]
+    makes = bench.contenders(peers=False)[1:]
     for make in makes:
         async with bench.fleet([make]) as (_, contenders):
             say(f"  {contenders[0].name}")
