@@ -17,7 +17,7 @@ IN_USE = "frontdesk_database_connections_in_use"
 IDLE_IN_TRANSACTION = "SELECT pid, query FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
 CLEAR_SECONDS = 5.0
 GROWTH_BYTES = 20 * 1024 * 1024
-SETTINGS = {"database_pool_size": 5}
+SETTINGS = {"database_pool_size": 5, "llm_timeout_seconds": 600}
 
 
 async def prove_idle_streams(server: Server, *, streams: int, requests: int = 200) -> Findings:

@@ -112,6 +112,13 @@ class Server:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
     @property
+    def unsent_bytes(self) -> int:
+        """What the kernel holds of what the server has written, for all its connections together."""
+        own = f":{self.port:04X}"
+        lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return sum(int(fields[4].partition(":")[0], 16) for fields in lines if fields[1].endswith(own))
+
+    @property
     def descriptors(self) -> int:
         return int(psutil.Process(self.process.pid).num_fds())
 
