@@ -42,5 +42,5 @@ class ModelStub:
             await asyncio.sleep(POLL_SECONDS)
 
     def _ask(self, path: str) -> Any:
-        with urlopen(Request(self._root + path), timeout=10) as response:  # noqa: S310  an address of our own
+        with urlopen(Request(self._root + path), timeout=10) as response:
             return json.load(response)

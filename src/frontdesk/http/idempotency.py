@@ -1,5 +1,6 @@
 """The Idempotency-Key header field of a request, with the fingerprint of what it asks for."""
 
+import hmac
 from hashlib import sha256
 from typing import Annotated
 
@@ -8,24 +9,33 @@ from starlette.requests import Request
 
 from frontdesk.database.idempotency import MAX_KEY_LENGTH, IdempotencyKey
 from frontdesk.errors import BadRequestError
-from frontdesk.http.routing import Caller
+from frontdesk.http.routing import Caller, PossibleCaller
 from frontdesk.http.services import services
+from frontdesk.identity.principal import Principal
 
 REPLAYED = {"Idempotent-Replayed": "true"}
+_Given = Annotated[str | None, Header(alias="Idempotency-Key", max_length=MAX_KEY_LENGTH)]
 
 
-async def _idempotency_key(
-    request: Request,
-    caller: Caller,
-    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_LENGTH)] = None,
+async def _idempotency_key(request: Request, caller: Caller, given: _Given = None) -> IdempotencyKey | None:
+    return None if given is None else await _key(request, caller, given)
+
+
+async def _possible_idempotency_key(
+    request: Request, caller: PossibleCaller, given: _Given = None
 ) -> IdempotencyKey | None:
-    if idempotency_key is None:
-        return None
-    if not idempotency_key.isascii() or not idempotency_key.isprintable() or not idempotency_key.strip():
+    return None if given is None or caller is None else await _key(request, caller, given)
+
+
+async def _key(request: Request, caller: Principal, given: str) -> IdempotencyKey:
+    if not given.isascii() or not given.isprintable() or not given.strip():
         raise BadRequestError("An Idempotency-Key is printable ASCII")
-    digest = sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body())
-    now = services(request).clock.now()
-    return IdempotencyKey(caller.id, idempotency_key, digest.hexdigest(), now)
+    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
+    held = services(request)
+    # Keyed, because a body may hold a password: the stored digest must not let anyone try guesses.
+    fingerprint = hmac.new(held.settings.jwt_secret_key.get_secret_value().encode(), asked, sha256).hexdigest()
+    return IdempotencyKey(caller.id, given, fingerprint, held.clock.now())
 
 
 Idempotency = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]
+PossibleIdempotency = Annotated[IdempotencyKey | None, Depends(_possible_idempotency_key)]

@@ -5,6 +5,7 @@ it.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from datetime import datetime
 from hmac import compare_digest
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from frontdesk.http.services import services
 from frontdesk.identity.principal import Principal
 
 _PRINCIPAL = "frontdesk.principal"
+_ARRIVED_AT = "frontdesk.arrived_at"
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 
@@ -45,7 +47,7 @@ class Declaration(SecurityBase):
         self.scheme_name = name
         self.admit = admit
 
-    def __call__(self, request: Request) -> Any:
+    async def __call__(self, request: Request) -> Any:
         return request.scope[_PRINCIPAL]
 
 
@@ -106,6 +108,7 @@ class DeclaredRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def admitted(request: Request) -> Response:
+            request.scope[_ARRIVED_AT] = services(request).clock.now()
             request.scope[_PRINCIPAL] = await self.declaration.admit(request)
             if self.body_field is not None:
                 await _take_body(request)
@@ -124,6 +127,12 @@ async def _take_body(request: Request) -> None:
 def _is_json(request: Request) -> bool:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def arrived_at(request: Request) -> datetime:
+    """When the request came: before its authentication, and before its body was read."""
+    moment: datetime = request.scope[_ARRIVED_AT]
+    return moment
 
 
 def api_router(prefix: str, *, tag: str) -> APIRouter:

@@ -151,6 +151,10 @@ class InProcessThreadLog:
         stream = self._streams.get(thread_id)
         return stream is not None and stream.first.get(execution_id, -1) >= stream.base
 
+    def has_ended(self, thread_id: str, execution_id: str) -> bool:
+        stream = self._streams.get(thread_id)
+        return stream is not None and stream.fences.get(execution_id) == _CLOSED
+
     async def flush(self, thread_id: str) -> None:
         """What was appended is here already."""
 

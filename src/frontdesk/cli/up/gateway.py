@@ -8,9 +8,9 @@ from time import monotonic
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from rich.console import Console
 
+from frontdesk.cli.database import prepare_database
 from frontdesk.cli.gateway_server import run_gateway
 from frontdesk.cli.listening import base_url
-from frontdesk.cli.migrate import migrate_database
 from frontdesk.cli.up.first_admin import ensure_admin
 from frontdesk.cli.up.instructions import curl_example
 from frontdesk.settings import Settings
@@ -25,7 +25,7 @@ def run(
     """Until SIGINT or SIGTERM. Raises CommandError when it cannot start."""
     console = Console(highlight=False, soft_wrap=True)
     with console.status("Preparing the database"):
-        migrate_database(settings.database_url)
+        prepare_database(settings, may_migrate=True)
     admin = ensure_admin(settings, username, console)
     address = base_url(sockets)
 

@@ -16,6 +16,8 @@ refresh_families = Table(
     Column("access_jti", Id, nullable=False),
     Column("issued_at", UtcDateTime, nullable=False),
     Column("rotated_at", UtcDateTime),
+    Column("open_until", UtcDateTime),
+    Column("closed_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
@@ -51,7 +53,10 @@ class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """One sign-in and the tokens that came of it: all that is needed to sign the current pair again."""
+    """One sign-in and the tokens that came of it: all that is needed to sign the current pair again.
+
+    A rotation is open until nobody has asked for it for a while; before `closed_at` no answer with the new pair leaves.
+    """
 
     id: str
     user_id: str
@@ -60,5 +65,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     access_jti: str
     issued_at: datetime
     rotated_at: datetime | None
+    open_until: datetime | None
+    closed_at: datetime | None
     revoked_at: datetime | None
     expires_at: datetime

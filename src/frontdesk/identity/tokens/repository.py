@@ -16,6 +16,11 @@ _ROTATE = (
     .where(_c.id == bindparam("of"), _c.current_jti == bindparam("used"), _c.revoked_at.is_(None))
     .values({_c[name]: bindparam(name) for name in _ROTATED})
 )
+_STILL_OPEN = (_c.id == bindparam("of"), _c.current_jti == bindparam("successor"), _c.closed_at.is_(None))
+_EXTEND = update(refresh_families).where(*_STILL_OPEN).values(open_until=bindparam("until"))
+_CLOSE = (
+    update(refresh_families).where(*_STILL_OPEN, _c.open_until <= bindparam("now")).values(closed_at=bindparam("now"))
+)
 _REVOKE = update(refresh_families).where(_c.id == bindparam("of")).values(revoked_at=bindparam("now"))
 
 
@@ -33,6 +38,17 @@ def rotate_family(connection: Connection, successor: Family) -> bool:
     values = {name: getattr(successor, name) for name in _ROTATED}
     parameters = {**values, "of": successor.id, "used": successor.previous_jti}
     return connection.execute(_ROTATE, parameters).rowcount == 1
+
+
+def extend_rotation(connection: Connection, family: Family, until: datetime) -> bool:
+    """False when the rotation is closed."""
+    parameters = {"of": family.id, "successor": family.current_jti, "until": until}
+    return connection.execute(_EXTEND, parameters).rowcount == 1
+
+
+def close_rotation(connection: Connection, family: Family, now: datetime) -> None:
+    """Nothing happens before its time, nor to a rotation that is closed."""
+    connection.execute(_CLOSE, {"of": family.id, "successor": family.current_jti, "now": now})
 
 
 def revoke_family(connection: Connection, family_id: str, now: datetime) -> None:

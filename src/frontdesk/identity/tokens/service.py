@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import msgspec
 from sqlalchemy import Connection
 
 from frontdesk.database import Database
@@ -18,8 +19,8 @@ from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.settings import Settings
 
-# Longer than requests that several tabs send together are apart, shorter than a person notices.
-LINGER = timedelta(milliseconds=250)
+LINGER = timedelta(milliseconds=250)  # longer than requests that tabs send together are apart; a person notices little
+LONGEST_ROTATION = timedelta(seconds=3)  # whoever keeps asking cannot keep the others waiting for ever
 
 
 class TokenService:
@@ -55,15 +56,17 @@ class TokenService:
     async def refresh(self, token: str, *, arrived_at: datetime) -> TokenPair:
         """The next pair; `arrived_at` is when the request came, before its body was read.
 
-        The answer is held back for `LINGER` after the rotation. Who came before that ends gets the same pair; who comes
-        later with the old token has the whole family revoked. Raises `BadTokenError`.
+        The answers are held back until nobody has asked with the same token for `LINGER`. Who came before that gets the
+        same pair; who comes later has the whole family revoked. Raises `BadTokenError`.
         """
         claims = self._codec.decode(token, TokenType.refresh)
         family = await self._database.write(partial(self._rotate, claims=claims, arrived_at=arrived_at))
-        if family is None or family.rotated_at is None:
+        while family is not None and family.closed_at is None and family.open_until is not None:
+            remaining = family.open_until - self._clock.now()
+            await asyncio.sleep(min(remaining, LINGER).total_seconds())
+            family = await self._database.write(partial(self._close, family=family))
+        if family is None:
             raise BadTokenError
-        remaining = family.rotated_at + LINGER - self._clock.now()
-        await asyncio.sleep(min(remaining, LINGER).total_seconds())
         return self._pair(family, claims.ver)
 
     async def logout(self, user_id: str) -> None:
@@ -85,10 +88,30 @@ class TokenService:
         family = repository.find_family(connection, claims.fam)
         if family is None or family.revoked_at is not None:
             return None
-        if _is_concurrent(family, claims.jti, arrived_at):
+        if family.previous_jti == claims.jti and self._is_concurrent(connection, family, arrived_at):
             return family
         repository.revoke_family(connection, family.id, self._clock.now())
         return None
+
+    def _is_concurrent(self, connection: Connection, family: Family, arrived_at: datetime) -> bool:
+        """Whether the request was under way before anyone could hold the successor of its token."""
+        if family.rotated_at is None:
+            return False
+        until = min(self._clock.now() + LINGER, family.rotated_at + LONGEST_ROTATION)
+        if repository.extend_rotation(connection, family, until):
+            return True
+        closed = repository.find_family(connection, family.id)
+        return closed is not None and closed.closed_at is not None and arrived_at < closed.closed_at
+
+    def _close(self, connection: Connection, *, family: Family) -> Family | None:
+        """The family as it is after an attempt to close its rotation; one that has moved on is closed."""
+        now = self._clock.now()
+        repository.close_rotation(connection, family, now)
+        latest = repository.find_family(connection, family.id)
+        if latest is None or latest.revoked_at is not None:
+            return None
+        has_moved_on = latest.current_jti != family.current_jti
+        return msgspec.structs.replace(family, closed_at=now) if has_moved_on else latest
 
     def _successor(self, user_id: str, family_id: str, *, used: str | None) -> Family:
         now = self._clock.now()
@@ -101,6 +124,8 @@ class TokenService:
             access_jti=new_id(),
             issued_at=issued_at,
             rotated_at=None if used is None else now,
+            open_until=None if used is None else now + LINGER,
+            closed_at=None,
             revoked_at=None,
             expires_at=issued_at + self._refresh_life,
         )
@@ -129,13 +154,6 @@ class TokenService:
             typ=typ,
             fam=family.id if is_refresh else None,
         )
-
-
-def _is_concurrent(family: Family, jti: str, arrived_at: datetime) -> bool:
-    """Whether the request was under way before anyone could hold the successor of its token."""
-    if family.previous_jti != jti or family.rotated_at is None:
-        return False
-    return arrived_at < family.rotated_at + LINGER
 
 
 def _seconds(moment: datetime) -> int:

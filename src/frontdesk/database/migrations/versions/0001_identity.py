@@ -41,6 +41,8 @@ def upgrade() -> None:
         sa.Column("access_jti", sa.String(36), nullable=False),
         sa.Column("issued_at", moment, nullable=False),
         sa.Column("rotated_at", moment),
+        sa.Column("open_until", moment),
+        sa.Column("closed_at", moment),
         sa.Column("revoked_at", moment),
         sa.Column("expires_at", moment, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_refresh_families"),

@@ -1,0 +1,44 @@
+"""The whole application on a real socket, in this process."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import uvicorn
+
+from frontdesk.app import create_app
+from frontdesk.http.server import GatewayProtocol
+from frontdesk.settings import Settings
+
+_READY_SECONDS = 20
+
+
+@asynccontextmanager
+async def served(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running application, with the API's prefix as its base."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only where it made the socket
+        config = uvicorn.Config(
+            create_app(settings),
+            http=GatewayProtocol,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not server.started:
+                    assert not serving.done(), "the application did not start"
+                    await asyncio.sleep(0.01)
+            base = f"http://127.0.0.1:{listening.getsockname()[1]}{settings.api_prefix}"
+            limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+            async with httpx.AsyncClient(base_url=base, timeout=30, limits=limits, trust_env=False) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            await serving
