@@ -17,6 +17,7 @@ from sqlalchemy import JSON, Boolean, Connection, DateTime, Integer, MetaData, S
 
 import frontdesk
 from frontdesk.database import migrations, open_database
+from frontdesk.database.schema import head, require_current
 from frontdesk.database.types import metadata
 from frontdesk.errors import ConfigurationError
 from frontdesk.kit.clock import HeldClock
@@ -104,7 +105,7 @@ def test_every_revision_can_be_brought_to_the_head_with_what_is_in_it(empty_url:
     rows = on(empty_url, fill, write=True)
     assert rows
     stored = on(empty_url, lambda connection: read_back(connection, rows))
-    assert migrations.upgrade(empty_url) == migrations.head()
+    assert migrations.upgrade(empty_url) == head()
     assert on(empty_url, lambda connection: read_back(connection, rows)) == stored
 
 
@@ -130,14 +131,14 @@ def test_the_comparison_sees_a_difference(database_url: str) -> None:
 
 
 def test_the_history_is_one_line() -> None:
-    assert SCRIPTS.get_heads() == [migrations.head()]
+    assert SCRIPTS.get_heads() == [head()]
     assert SCRIPTS.get_bases() == [REVISIONS[0]]
 
 
 def test_bringing_up_what_is_there_changes_nothing(database_url: str) -> None:
     rows = on(database_url, fill, write=True)
     stored = on(database_url, lambda connection: read_back(connection, rows))
-    assert migrations.upgrade(database_url) == migrations.head()
+    assert migrations.upgrade(database_url) == head()
     assert on(database_url, lambda connection: read_back(connection, rows)) == stored
 
 
@@ -166,7 +167,7 @@ def test_processes_that_migrate_at_once_take_turns(empty_url: str) -> None:
         child.stdin.flush()
     answers = [child.communicate(timeout=60)[0] for child in children]
     assert [child.returncode for child in children] == [0, 0, 0]
-    assert [json.loads(answer) for answer in answers] == [migrations.head()] * 3
+    assert [json.loads(answer) for answer in answers] == [head()] * 3
 
 
 @pytest.mark.parametrize("revision", [None, *REVISIONS[:-1]])
@@ -177,7 +178,7 @@ def test_a_server_refuses_an_old_database(empty_url: str, revision: str | None) 
     async def open_server() -> None:
         database = open_database(empty_url, pool_size=1, timeout=5)
         try:
-            await migrations.require_current(database)
+            await require_current(database)
         finally:
             await database.aclose()
 
@@ -196,7 +197,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(empty_url: str) ->
     tables = on(empty_url, _tables)
     assert "threads" not in tables
     on(empty_url, lambda connection: connection.execute(text("DROP TABLE feedback")), write=True)
-    assert migrations.upgrade(empty_url) == migrations.head()
+    assert migrations.upgrade(empty_url) == head()
 
 
 def _tables(connection: Connection) -> set[str]:

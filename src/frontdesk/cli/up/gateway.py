@@ -34,7 +34,7 @@ def run(
             problem = await _wait_until_ready(address, model)
         if problem:
             console.print(f"Frontdesk runs, but is not ready: {problem}", style="yellow", markup=False)
-        _print_instructions(console, address, settings.api_prefix, admin)
+        _print_instructions(console, address, settings.api_prefix, admin=admin)
 
     run_gateway(settings, sockets, announce)
 
@@ -58,7 +58,7 @@ async def _wait_until_ready(address: str, model: subprocess.Popen[bytes] | None)
     return problem
 
 
-def _print_instructions(console: Console, address: str, api_prefix: str, admin: str) -> None:
+def _print_instructions(console: Console, address: str, api_prefix: str, *, admin: str) -> None:
     api = address + api_prefix
     console.print(f"\nFrontdesk is ready: {api}", style="bold green", markup=False)
     console.print(f"\nTalk to it:     frontdesk chat --server {api} --username {admin}", markup=False)
