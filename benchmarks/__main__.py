@@ -11,6 +11,7 @@ from benchmarks import plots, report
 from benchmarks.bench import Bench, say, show
 from benchmarks.machine import cores
 from benchmarks.measures import firehose, first_token, idle_streams, memory, messages, paced
+from benchmarks.programs import BenchmarkError
 
 MEASURES: dict[str, ModuleType] = {
     "firehose": firehose,
@@ -30,28 +31,41 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _run(bench: Bench, names: list[str]) -> None:
+async def _measure(bench: Bench, name: str) -> None:
+    start = time.monotonic()
+    rows = await MEASURES[name].measure(bench)
+    seconds = time.monotonic() - start
+    show(rows)
+    if rows:
+        path = report.write(name, rows, mode="quick" if bench.quick else "full", seconds=seconds)
+        say(f"  {seconds:.0f} s, {path.name}")
+
+
+async def _run(bench: Bench, names: list[str]) -> int:
+    """How many measures could not be taken; one that fails does not cost the others."""
+    failed = 0
     for name in names:
         say(name)
-        start = time.monotonic()
-        rows = await MEASURES[name].measure(bench)
-        seconds = time.monotonic() - start
-        show(rows)
-        if rows:
-            path = report.write(name, rows, mode="quick" if bench.quick else "full", seconds=seconds)
-            say(f"  {seconds:.0f} s, {path.name}")
+        try:
+            await _measure(bench, name)
+        except* BenchmarkError as group:
+            failed += 1
+            say(f"  FAILED: {group.exceptions[0]}")
+    return failed
 
 
 def main() -> None:
     arguments = _arguments()
     os.sched_setaffinity(0, {cores()[1]})
     bench = Bench(quick=arguments.quick, without=frozenset(arguments.without))
-    uvloop.run(_run(bench, arguments.only or list(MEASURES)))
+    failed = uvloop.run(_run(bench, arguments.only or list(MEASURES)))
     results = {name: report.rows_of(document) for name, document in report.newest().items()}
     plots.draw(results)
     say(f"\n{report.write_page()}")
     for text, limit, measured, mark in report.verdicts(results):
         say(f"  {mark:14}{text}: {measured or '-'} ({limit})")
+    if failed:
+        raise SystemExit(f"{failed} of the measures could not be taken")
 
 
 if __name__ == "__main__":

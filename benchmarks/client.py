@@ -75,6 +75,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done and not self._done.done():
             self._done.set_exception(BenchmarkError(f"the connection was closed early: {exc} {self._held[-200:]!r}"))
+            # Whoever waits gets it; a stream that nobody waits for may end unseen.
+            self._done.exception()
 
     async def ask(self, request: bytes) -> Answer:
         return await self.begin(request)

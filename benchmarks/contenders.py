@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.machine import cores, cpu_seconds, private_bytes
-from benchmarks.programs import BenchmarkError, HOST, Program, free_port, python
+from benchmarks.programs import HOST, BenchmarkError, Program, free_port, python
 
 PATH = "/v1/chat/completions"
 PEERS_FOLDER = Path.home() / ".cache" / "frontdesk-benchmark-peers"

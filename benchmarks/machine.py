@@ -32,6 +32,16 @@ def cpu_seconds(pid: int) -> float:
     return sum(time.clock_gettime((~process << 3) | 2) for process in tree(pid))
 
 
+def busy_seconds(core: int) -> float:
+    """What the core has worked for anyone since the start of the machine, in hundredths of a second."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _wait, irq, soft, stolen = (int(field) for field in fields[:8])
+            return (user + nice + system + irq + soft + stolen) / os.sysconf("SC_CLK_TCK")
+    raise LookupError(f"/proc/stat has no core {core}")
+
+
 def private_bytes(pid: int) -> int:
     """Memory that would be freed if the tree ended: private pages, clean and dirty."""
     total = 0

@@ -2,32 +2,32 @@
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Picture
 
 from benchmarks.figures import Figure, Rows
 from benchmarks.report import RESULTS
 from benchmarks.targets import OURS, Results
-
-mpl.use("Agg")
-from matplotlib import pyplot  # noqa: E402  the back end must be chosen first
 
 COLOURS = {OURS: "#1f6f54"}
 OTHERS = "#9aa5a0"
 
 
 def _bars(name: str, title: str, rows: Rows, metrics: Sequence[tuple[str, str]], *, logarithmic: bool) -> None:
-    figure, panels = pyplot.subplots(1, len(metrics), figsize=(4.2 * len(metrics), 2.6), squeeze=False)
+    picture = Picture(figsize=(4.2 * len(metrics), 2.6))
+    FigureCanvasAgg(picture)
+    panels = picture.subplots(1, len(metrics), squeeze=False)
     for axes, (metric, label) in zip(panels[0], metrics, strict=True):
         shown = {contender: row[metric] for contender, row in rows.items() if metric in row and row[metric].median > 0}
         _panel(axes, shown, logarithmic=logarithmic)
         axes.set_title(label, fontsize=9)
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
-    figure.savefig(RESULTS / f"{name}.png", dpi=90)
-    pyplot.close(figure)
+    picture.suptitle(title, fontsize=10)
+    picture.tight_layout()
+    picture.savefig(RESULTS / f"{name}.png", dpi=90)
 
 
-def _panel(axes: pyplot.Axes, shown: dict[str, Figure], *, logarithmic: bool) -> None:
+def _panel(axes: Axes, shown: dict[str, Figure], *, logarithmic: bool) -> None:
     names = list(shown)[::-1]
     middles = [shown[name].median for name in names]
     below = [shown[name].median - min(shown[name]) for name in names]

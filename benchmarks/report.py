@@ -26,6 +26,7 @@ def write(name: str, rows: Rows, *, mode: str, seconds: float) -> Path:
             for contender, metrics in rows.items()
         },
     }
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d}-{name}.json"
     path.write_text(json.dumps(document, indent=1) + "\n")
     return path

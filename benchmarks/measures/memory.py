@@ -21,7 +21,8 @@ OPEN_SECONDS = 60.0
 CONCURRENCY = 8
 ANSWERS_PER_THREAD = 10
 CHECKPOINTS = 20
-CHURN_SECONDS = 540.0
+CHURN_SECONDS = 420.0
+CHURN_WARM_UP = 2_500
 # What is kept for readers who return must be gone before growth can be told from retention.
 CHURN_RETENTION = "2"
 
@@ -55,18 +56,23 @@ async def _per_stream(contender: Contender, table: Table) -> None:
     table.add(contender.name, kib_per_open_stream=held / STREAMS / 1024, idle_mib=before / MIB)
 
 
+async def _come_and_go(server: Frontdesk, streams: int) -> int:
+    """The server's private bytes when all of them have gone."""
+    threads = await server.threads(streams // ANSWERS_PER_THREAD)
+    for _ in range(ANSWERS_PER_THREAD):
+        requests = [server.stream_request(thread, SHORT) for thread in threads]
+        await ask_all(server.port, requests, concurrency=CONCURRENCY)
+    await quiet(server)
+    return server.private_bytes()
+
+
 async def _churn(server: Frontdesk, streams: int) -> list[int]:
     """Private bytes after each twentieth of the streams, or of as many as fit into the time."""
+    await _come_and_go(server, CHURN_WARM_UP)
     samples = []
     deadline = time.monotonic() + CHURN_SECONDS
     for _ in range(CHECKPOINTS):
-        part = streams // CHECKPOINTS
-        threads = await server.threads(part // ANSWERS_PER_THREAD)
-        for _ in range(ANSWERS_PER_THREAD):
-            requests = [server.stream_request(thread, SHORT) for thread in threads]
-            await ask_all(server.port, requests, concurrency=CONCURRENCY)
-        await quiet(server)
-        samples.append(server.private_bytes())
+        samples.append(await _come_and_go(server, streams // CHECKPOINTS))
         if time.monotonic() > deadline:
             break
     return samples
@@ -74,7 +80,7 @@ async def _churn(server: Frontdesk, streams: int) -> list[int]:
 
 async def measure(bench: Bench) -> Rows:
     table = Table()
-    makes = bench.contenders()[1:]
+    makes = bench.contenders(peers=False)[1:]
     for make in makes:
         async with bench.fleet([make]) as (_, contenders):
             say(f"  {contenders[0].name}")
@@ -87,7 +93,7 @@ async def measure(bench: Bench) -> Rows:
         assert isinstance(server, Frontdesk)
         samples = await _churn(server, streams)
     done = streams // CHECKPOINTS * len(samples)
-    early, late = (statistics.median(samples[part : part + 5]) for part in (len(samples) // 4, -5))
+    early, late = statistics.median(samples[:3]), statistics.median(samples[-3:])
     table.add(server.name, churned_streams=done, growth_mib=(late - early) / MIB)
     say("  after each part, MiB: " + " ".join(f"{sample / MIB:.1f}" for sample in samples))
     return table.rows()

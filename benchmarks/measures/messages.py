@@ -31,7 +31,7 @@ def _copies(template: dict[str, Any], count: int) -> list[dict[str, Any]]:
 
 
 def fill(database: Path, thread: str, count: int) -> str:
-    """Copies the thread's only message until there are `count`; the server must not run. The id of one in the middle."""
+    """Copies the thread's only message up to `count`; the server must not run. Answers the id of one in the middle."""
     with sqlite3.connect(database) as connection:
         connection.row_factory = sqlite3.Row
         template = dict(connection.execute("SELECT * FROM messages WHERE thread_id = ?", (thread,)).fetchone())

@@ -16,7 +16,7 @@ from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
-from frontdesk.database.migrations import require_current
+from frontdesk.database.schema import require_current
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
 from frontdesk.identity.limits import LoginThrottle

@@ -80,6 +80,10 @@ class BodyTooLargeError(FrontdeskError):
     code, status, title = "body_too_large", 413, "The body is too large"
 
 
+class HeadTooLargeError(FrontdeskError):
+    code, status, title = "head_too_large", 431, "The request's address and header fields are too large"
+
+
 class InvalidRequestError(FrontdeskError):
     """`errors` lists `{loc, msg, type}`, one for each wrong field."""
 

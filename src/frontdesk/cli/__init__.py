@@ -16,7 +16,7 @@ _COMMANDS = {
     "up": ("frontdesk.cli.up.command", "Run everything on this machine with nothing configured."),
     "serve": ("frontdesk.cli.serve", "Run the gateway."),
     "migrate": ("frontdesk.cli.migrate", "Bring the database to this version's schema."),
-    "users": ("frontdesk.cli.users", "List, add and change accounts."),
+    "users": ("frontdesk.cli.users.command", "List, add and change accounts."),
     "chat": ("frontdesk.cli.chat.command", "Talk to a model from this terminal."),
 }
 

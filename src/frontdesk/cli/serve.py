@@ -1,20 +1,14 @@
 """`frontdesk serve`: the gateway, as one of any number."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from frontdesk.cli.configuration import read_settings
-from frontdesk.cli.failures import CommandError
+from frontdesk.cli.database import is_embedded, prepare_database
 from frontdesk.cli.gateway_server import run_gateway
 from frontdesk.cli.listening import base_url, bind
-from frontdesk.cli.migrate import migrate_database
-from frontdesk.database.engine import open_database, parse_url
-from frontdesk.database.migrations import require_current
-from frontdesk.errors import FrontdeskError
-from frontdesk.settings import Settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -34,27 +28,9 @@ def serve(
     sockets = bind(host, port, settings)
     if settings.has_default_jwt_secret:
         console.print("CHAT_JWT_SECRET_KEY is still the default: only this machine can connect.", style="yellow")
-    _prepare_database(settings)
+    prepare_database(settings, may_migrate=is_embedded(settings))
 
     async def announce() -> None:
         console.print(f"Frontdesk listens on {base_url(sockets)}", markup=False)
 
     run_gateway(settings, sockets, announce)
-
-
-def _prepare_database(settings: Settings) -> None:
-    try:
-        if parse_url(settings.database_url).drivername.startswith("sqlite"):
-            migrate_database(settings.database_url)
-        else:
-            asyncio.run(_require_current(settings))
-    except FrontdeskError as error:
-        raise CommandError(error.detail) from error
-
-
-async def _require_current(settings: Settings) -> None:
-    database = open_database(settings.database_url, pool_size=1, timeout=settings.database_timeout_seconds)
-    try:
-        await require_current(database)
-    finally:
-        await database.aclose()

@@ -68,20 +68,19 @@ class AnswerReader:
 
     async def next(self) -> Sequence[Event]:
         """The next events; empty after a `nudge`, and when there are no more."""
-        events, self._first = self._first, ()
-        if not events and self._follower is not None:
+        if not self._first and self._follower is not None:
             try:
-                events = await self._follower.next()
+                self._first = await self._follower.next()
             except CursorGoneError:
                 self.close()
                 await self._feed.reopen(self, self._thread_id, self._execution_id)
                 return await self.next()
-        if not events:
-            if self._follower is None:
-                self.ended = True
-            else:
+            if not self._first:
                 await self._feed.look_around(self, self._thread_id, self._execution_id)
-            return self._first
+        events, self._first = self._first, ()
+        if not events:
+            self.ended = self._follower is None
+            return events
         if self._void_first:
             events = self._voided(events)
         self.ended = events[-1].type in TERMINAL
@@ -123,11 +122,11 @@ class Feed:
         `NotAllowedError`.
         """
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> Execution:
             threads.get(connection, principal, thread_id)
-            executions.get(connection, thread_id, execution_id)
+            return executions.get(connection, thread_id, execution_id)
 
-        await self._database.read(work)
+        execution = await self._database.read(work)
         reader = AnswerReader(self, thread_id, execution_id, follower=None)
         origin, _, number = (after or "").rpartition("-")
         if origin in {_JOINED, _VOIDED}:
@@ -140,6 +139,8 @@ class Feed:
             reader.follow(self._log.follow(thread_id, execution_id=execution_id, after=after))
         except CursorGoneError:
             await self.reopen(reader, thread_id, execution_id)
+        if execution.state in FINISHED:
+            reader.nudge()  # it may have seen the end: then nothing will come to wake it
         return reader
 
     async def reopen(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
@@ -147,7 +148,10 @@ class Feed:
         await self._begin_stored(reader, thread_id, execution_id, origin=_VOIDED, seen=0)
 
     async def look_around(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
-        """Nothing came for a while: an answer that ended somewhere else is found in the database."""
+        """Nothing is there: the reader has seen the end, or the answer ended somewhere else and is in the database."""
+        if self._log.has_ended(thread_id, execution_id):
+            reader.close()
+            return
         if self._log.holds(thread_id, execution_id):
             return
         execution, message = await self._stored(thread_id, execution_id)

@@ -18,7 +18,8 @@ Work = Callable[[Connection], T]
 _SERIALIZATION_FAILURE = "40001"
 _DEADLOCK_DETECTED = "40P01"
 _RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED})
-_CLASSES_OF_ABSENCE = ("08", "53", "57")  # connection, resources, operator intervention (and statement timeouts)
+# connection, authorization, catalogue, resources, a lock not given in time, operator intervention (and time limits)
+_CLASSES_OF_ABSENCE = ("08", "28", "3D", "53", "55P03", "57")
 _ATTEMPTS = 4
 
 

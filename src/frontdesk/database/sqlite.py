@@ -5,12 +5,13 @@ Each unit has a savepoint, so one that fails takes nothing else with it.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
 from frontdesk.database.types import decode_json, encode_json
@@ -84,7 +85,7 @@ def _read(engine: Engine, work: Work[T]) -> T:
     try:
         with engine.connect() as connection:
             return work(connection)
-    except OperationalError as error:
+    except (OperationalError, sqlite3.OperationalError) as error:
         raise _unavailable(error) from error
 
 
@@ -94,27 +95,28 @@ def _write(engine: Engine, works: Sequence[Work[Any]]) -> list[Outcome]:
             if len(works) == 1:
                 return [(True, works[0](connection))]
             return [_in_savepoint(connection, work) for work in works]
-    except OperationalError as error:
+    except (OperationalError, sqlite3.OperationalError) as error:
         return [(False, _unavailable(error))] * len(works)
     except BaseException as error:  # noqa: BLE001  the worker step's boundary: every waiting caller is told
         return [(False, error)] * len(works)
 
 
 def _in_savepoint(connection: Connection, work: Work[Any]) -> Outcome:
-    connection.exec_driver_sql("SAVEPOINT unit")
+    driver = connection.connection.cursor()
+    driver.execute("SAVEPOINT unit")
     try:
         result = work(connection)
-    except OperationalError:
+    except (OperationalError, sqlite3.OperationalError):
         raise
     except BaseException as error:  # noqa: BLE001  the worker step's boundary: the failure belongs to this unit's caller
-        connection.exec_driver_sql("ROLLBACK TO unit")
-        connection.exec_driver_sql("RELEASE unit")
+        driver.execute("ROLLBACK TO unit")
+        driver.execute("RELEASE unit")
         return False, error
-    connection.exec_driver_sql("RELEASE unit")
+    driver.execute("RELEASE unit")
     return True, result
 
 
-def _unavailable(error: DBAPIError) -> UnavailableError:
+def _unavailable(error: Exception) -> UnavailableError:
     failure = UnavailableError("The database is not available")
     failure.__cause__ = error
     return failure

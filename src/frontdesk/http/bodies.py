@@ -11,12 +11,13 @@ from starlette.requests import ClientDisconnect, Request
 from frontdesk.errors import BadRequestError, BodyTooLargeError, InvalidRequestError, MalformedJsonError
 
 _MAX_DEPTH = 64
+_MOST_DIGITS = 18
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """Raises `BodyTooLargeError` before reading when the declared length says so, else as soon as `limit` is passed."""
     declared = request.headers.get("content-length")
-    if declared is not None and (not declared.isdecimal() or int(declared) > limit):
+    if declared is not None and (not declared.isdecimal() or len(declared) > _MOST_DIGITS or int(declared) > limit):
         raise BodyTooLargeError(f"The body may have at most {limit} bytes", headers={"Connection": "close"})
     body = bytearray()
     try:

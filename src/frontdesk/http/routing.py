@@ -47,7 +47,7 @@ class Declaration(SecurityBase):
         self.scheme_name = name
         self.admit = admit
 
-    def __call__(self, request: Request) -> Any:
+    async def __call__(self, request: Request) -> Any:
         return request.scope[_PRINCIPAL]
 
 

@@ -1,14 +1,74 @@
-"""The HTTP server's protocol, uvicorn's own, with one thing more: a response may reset its connection.
+"""The HTTP server's protocol, uvicorn's own, with what that leaves out: a response may reset its connection, and the
+head of a request is bounded in bytes and in time.
 
-ASGI has no way to do that, and a reader that takes nothing would keep its buffers for ever.
+ASGI has no way to reset, and a reader that takes nothing would keep its buffers for ever. An endless address or field
+would be collected in memory, and the loop be busy copying it.
 """
+
+import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from frontdesk.errors import HeadTooLargeError
 from frontdesk.http.event_stream import SERVER_ABORT
+from frontdesk.http.problems import render
+
+HEAD_BYTES = 65_536
+HEAD_SECONDS = 10.0
 
 
 class GatewayProtocol(HttpToolsProtocol):
+    """A head may have `HEAD_BYTES` (and what comes with them in one read) and must be whole within `HEAD_SECONDS` to
+    twice that.
+    """
+
+    _in_head = True
+    _head_bytes = 0
+    _head_since: float | None = None
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._head_since = self.loop.time()
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._check_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_since is None:
+                self._head_since = self.loop.time()
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(_refusal())
+            self.transport.close()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[SERVER_ABORT] = self.transport.abort  # type: ignore[literal-required]  # an extension of the scope
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes, self._head_since = False, 0, None
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
+
+    def _check_head(self) -> None:
+        now = self.loop.time()
+        if self._head_since is not None and now - self._head_since >= HEAD_SECONDS:
+            self.transport.abort()
+        else:
+            self._timer = self.loop.call_later(HEAD_SECONDS, self._check_head)
+
+
+def _refusal() -> bytes:
+    response = render(HeadTooLargeError(), None)
+    fields = [b"connection: close", *(name + b": " + value for name, value in response.raw_headers)]
+    head = b"\r\n".join([b"HTTP/1.1 431 Request Header Fields Too Large", *fields, b"", b""])
+    return head + bytes(response.body)

@@ -93,6 +93,10 @@ class ThreadLog(Protocol):
         """Whether the execution's events are all here, from its first."""
         ...
 
+    def has_ended(self, thread_id: str, execution_id: str) -> bool:
+        """Whether the execution's terminal event is here."""
+        ...
+
     async def flush(self, thread_id: str) -> None:
         """Wait until what was appended is with the log's server. Raises `StaleAttemptError` when it was refused."""
         ...

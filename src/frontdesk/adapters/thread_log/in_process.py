@@ -23,10 +23,11 @@ _EVENT_BYTES = 200  # what an event costs beside its payload
 class _Stream:
     """One thread's events; the event with sequence number n stands at index n - base."""
 
-    __slots__ = ("base", "bytes", "events", "fences", "first", "followers")
+    __slots__ = ("base", "bytes", "events", "fences", "first", "followers", "own_until")
 
     def __init__(self, base: int) -> None:
         self.base = base
+        self.own_until = base  # the thread's own events before this one have served their time
         self.bytes = 0
         self.events: list[Event] = []
         self.fences: dict[str, int] = {}
@@ -108,7 +109,7 @@ class InProcessThreadLog:
         self._epoch = secrets.token_hex(4)
         self._streams: dict[str, _Stream] = {}
         self._next_base = 1
-        self._finished: deque[tuple[float, str, str, int]] = deque()
+        self._finished: deque[tuple[float, str, str, int, int]] = deque()
         self._finished_bytes = 0
         self._reaper: asyncio.TimerHandle | None = None
 
@@ -131,9 +132,9 @@ class InProcessThreadLog:
             stream.bytes += len(payload) + _EVENT_BYTES
             sequence += 1
         if not execution_id or entries[-1][0] in TERMINAL:
-            self._retire(thread_id, stream, execution_id)
+            self._retire(thread_id, stream, execution_id, count=len(entries))
         elif stream.bytes > self._thread_bytes:
-            self._shorten(stream)
+            self._shorten(stream, keep=len(entries))
         for follower in stream.followers:
             follower.wake()
         return f"{self._epoch}-{sequence - 1}"
@@ -150,6 +151,10 @@ class InProcessThreadLog:
         stream = self._streams.get(thread_id)
         return stream is not None and stream.first.get(execution_id, -1) >= stream.base
 
+    def has_ended(self, thread_id: str, execution_id: str) -> bool:
+        stream = self._streams.get(thread_id)
+        return stream is not None and stream.fences.get(execution_id) == _CLOSED
+
     async def flush(self, thread_id: str) -> None:
         """What was appended is here already."""
 
@@ -157,6 +162,7 @@ class InProcessThreadLog:
         if stream := self._streams.get(thread_id):
             stream.trim(len(stream.events))
             stream.fences.clear()
+            stream.first.clear()
             self._drop_if_idle(thread_id, stream)
             for follower in stream.followers:
                 follower.nudge()
@@ -195,22 +201,25 @@ class InProcessThreadLog:
             raise CursorGoneError
         return position
 
-    def _retire(self, thread_id: str, stream: _Stream, execution_id: str) -> None:
-        """A finished execution, or events of the thread itself, which live as long."""
+    def _retire(self, thread_id: str, stream: _Stream, execution_id: str, *, count: int) -> None:
+        """A finished execution, or `count` new events of the thread itself, which live as long."""
+        retired = stream.events[-count:]
         if execution_id:
             stream.fences[execution_id] = _CLOSED
-        size = sum(len(e.payload) + _EVENT_BYTES for e in stream.events if e.execution_id == execution_id)
-        self._finished.append((self._clock.monotonic() + self._retention, thread_id, execution_id, size))
+            retired = [event for event in stream.events if event.execution_id == execution_id]
+        size = sum(len(event.payload) + _EVENT_BYTES for event in retired)
+        until = self._clock.monotonic() + self._retention
+        self._finished.append((until, thread_id, execution_id, size, stream.end))
         self._finished_bytes += size
         self._reap()
 
     def _reap(self) -> None:
         now = self._clock.monotonic()
         while self._finished and (self._finished[0][0] <= now or self._finished_bytes > self._retained_bytes):
-            _, thread_id, execution_id, size = self._finished.popleft()
+            _, thread_id, execution_id, size, end = self._finished.popleft()
             self._finished_bytes -= size
             if stream := self._streams.get(thread_id):
-                self._forget(thread_id, stream, execution_id)
+                self._forget(thread_id, stream, execution_id, end=end)
         if self._reaper is None and self._finished:
             self._reaper = asyncio.get_running_loop().call_later(max(0.05, self._retention / 4), self._reap_again)
 
@@ -218,13 +227,17 @@ class InProcessThreadLog:
         self._reaper = None
         self._reap()
 
-    def _forget(self, thread_id: str, stream: _Stream, execution_id: str) -> None:
+    def _forget(self, thread_id: str, stream: _Stream, execution_id: str, *, end: int) -> None:
         """Drop what leads the stream and belongs to no execution that is still known."""
         stream.fences.pop(execution_id, None)
         stream.first.pop(execution_id, None)
+        if not execution_id:
+            stream.own_until = max(stream.own_until, end)
         count = 0
         for event in stream.events:
-            if event.execution_id in stream.fences:
+            if event.execution_id in stream.fences or (
+                not event.execution_id and stream.base + count >= stream.own_until
+            ):
                 break
             count += 1
         stream.trim(count)
@@ -235,9 +248,10 @@ class InProcessThreadLog:
             self._next_base = max(self._next_base, stream.base)
             self._streams.pop(thread_id, None)
 
-    def _shorten(self, stream: _Stream) -> None:
+    def _shorten(self, stream: _Stream, *, keep: int) -> None:
+        """All but the newest `keep` events may go: a reader that keeps up has not seen those yet."""
         count, freed = 0, 0
-        for event in stream.events:
+        for event in stream.events[:-keep]:
             if freed >= self._thread_bytes // 2:
                 break
             freed += len(event.payload) + _EVENT_BYTES

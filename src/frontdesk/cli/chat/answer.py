@@ -129,7 +129,7 @@ async def _send_and_follow(
     if answer.execution_id is None:
         answer.status = "completed"
         return
-    stopping = asyncio.create_task(_stop_when(stop, gateway, answer, display))
+    stopping = asyncio.create_task(_stop_when(stop, gateway, answer, display=display))
     following = asyncio.create_task(follow_answer(gateway, answer, display))
     try:
         done, _ = await asyncio.wait({stopping, following}, return_when=asyncio.FIRST_COMPLETED)
@@ -142,6 +142,6 @@ async def _send_and_follow(
         await asyncio.gather(stopping, following, return_exceptions=True)
 
 
-async def _stop_when(stop: asyncio.Event, gateway: Gateway, answer: Answer, display: Display) -> None:
+async def _stop_when(stop: asyncio.Event, gateway: Gateway, answer: Answer, *, display: Display) -> None:
     await stop.wait()
     await stop_answer(gateway, answer, display)

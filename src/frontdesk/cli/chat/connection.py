@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from frontdesk.cli.chat.credentials import CredentialStore
 from frontdesk.cli.chat.gateway import Gateway, LoginNeededError, NotReachedError, api_address
-from frontdesk.cli.failures import USAGE, CommandError
+from frontdesk.cli.password_file import read_password_file
 
 Result = TypeVar("Result")
 
@@ -49,23 +49,20 @@ def ensure_login(connection: Connection, username: str | None, password_file: Pa
     Raises LoginNeededError when there is nobody to ask, NotReachedError when the server is not there.
     """
     try:
-        me = connection.run(connection.gateway.get("/auth/me"))
+        if connection.run(_is_logged_in(connection.gateway, username)):
+            return
+        if password_file is None and not sys.stdin.isatty():
+            hint = "Log in first: frontdesk chat --username NAME --password-file FILE (or - for standard input)."
+            raise LoginNeededError(hint)
+        username = username or input("User name: ").strip()
+        password = read_password_file(password_file) if password_file else getpass("Password: ")
+        connection.run(connection.gateway.log_in(username, password))
     except NotReachedError as error:
         raise NotReachedError(f"{error}\nIs the server running? Start one with: frontdesk up") from error
-    except LoginNeededError:
-        me = None
-    if me is not None and username in {None, me["username"]}:
-        return
-    if password_file is None and not sys.stdin.isatty():
-        hint = "Log in first: frontdesk chat --username NAME --password-file FILE (or - for standard input)."
-        raise LoginNeededError(hint)
-    username = username or input("User name: ").strip()
-    password = _read_password(password_file) if password_file else getpass("Password: ")
-    connection.run(connection.gateway.log_in(username, password))
 
 
-def _read_password(path: Path) -> str:
+async def _is_logged_in(gateway: Gateway, username: str | None) -> bool:
     try:
-        return (sys.stdin.read() if str(path) == "-" else path.read_text()).rstrip("\r\n")
-    except OSError as error:
-        raise CommandError(f"The password file cannot be read: {error}", exit_code=USAGE) from error
+        return username in {None, (await gateway.get("/auth/me"))["username"]}
+    except LoginNeededError:
+        return False

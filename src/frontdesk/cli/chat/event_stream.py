@@ -15,7 +15,10 @@ class ServerEvent:
 
 
 class EventStreamParser:
-    """Comments and fields other than `id` and `data` are passed over. A line over 8 MiB raises ValueError."""
+    """Lines end with LF or CRLF. Comments and fields other than `id` and `data` are passed over.
+
+    A line over 8 MiB raises ValueError.
+    """
 
     def __init__(self) -> None:
         self._rest = b""

@@ -1,13 +1,14 @@
 """A Frontdesk server seen over HTTP: requests with their errors made typed, logged in, and renewed by itself."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientSession, ClientTimeout
 
 from frontdesk.cli.chat.credentials import Credentials, CredentialStore
 from frontdesk.cli.chat.event_stream import EventStreamParser, ServerEvent
@@ -149,8 +150,15 @@ class Gateway:
                 await _refuse_problems(response)
                 yield response
         except (ClientError, TimeoutError, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            raise NotReachedError(f"{self._api} cannot be reached: {reason}") from error
+            raise NotReachedError(f"{self._api} cannot be reached: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ClientConnectorError):
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -8,9 +8,9 @@ from time import monotonic
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from rich.console import Console
 
+from frontdesk.cli.database import prepare_database
 from frontdesk.cli.gateway_server import run_gateway
 from frontdesk.cli.listening import base_url
-from frontdesk.cli.migrate import migrate_database
 from frontdesk.cli.up.first_admin import ensure_admin
 from frontdesk.cli.up.instructions import curl_example
 from frontdesk.settings import Settings
@@ -25,7 +25,7 @@ def run(
     """Until SIGINT or SIGTERM. Raises CommandError when it cannot start."""
     console = Console(highlight=False, soft_wrap=True)
     with console.status("Preparing the database"):
-        migrate_database(settings.database_url)
+        prepare_database(settings, may_migrate=True)
     admin = ensure_admin(settings, username, console)
     address = base_url(sockets)
 
@@ -34,7 +34,7 @@ def run(
             problem = await _wait_until_ready(address, model)
         if problem:
             console.print(f"Frontdesk runs, but is not ready: {problem}", style="yellow", markup=False)
-        _print_instructions(console, address, settings.api_prefix, admin)
+        _print_instructions(console, address, settings.api_prefix, admin=admin)
 
     run_gateway(settings, sockets, announce)
 
@@ -58,7 +58,7 @@ async def _wait_until_ready(address: str, model: subprocess.Popen[bytes] | None)
     return problem
 
 
-def _print_instructions(console: Console, address: str, api_prefix: str, admin: str) -> None:
+def _print_instructions(console: Console, address: str, api_prefix: str, *, admin: str) -> None:
     api = address + api_prefix
     console.print(f"\nFrontdesk is ready: {api}", style="bold green", markup=False)
     console.print(f"\nTalk to it:     frontdesk chat --server {api} --username {admin}", markup=False)

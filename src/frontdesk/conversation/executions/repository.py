@@ -1,16 +1,21 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, func, insert, null, or_, select, update
+import msgspec
+from sqlalchemy import Connection, and_, bindparam, func, insert, null, or_, select, update
 
 from frontdesk.conversation.executions.models import Execution, ExecutionState, executions
 from frontdesk.conversation.threads.models import threads
+from frontdesk.database.prepared import Prepared
 from frontdesk.database.types import UtcDateTime
 from frontdesk.errors import NotFoundError
 
-_BY_ID = select(executions).where(
-    executions.c.id == bindparam("execution_id"), executions.c.thread_id == bindparam("thread_id")
+_ADD = Prepared(insert(executions))
+_BY_ID = Prepared(
+    select(executions).where(
+        executions.c.id == bindparam("execution_id"), executions.c.thread_id == bindparam("thread_id")
+    )
 )
 _MAY_START = and_(
     executions.c.state == ExecutionState.queued,
@@ -19,7 +24,7 @@ _MAY_START = and_(
     .exists(),
 )
 _IS_ABANDONED = and_(executions.c.state == ExecutionState.running, executions.c.lease_until <= bindparam("now"))
-_CLAIM = (
+_CLAIM = Prepared(
     update(executions)
     .where(executions.c.id == bindparam("execution_id"), or_(_MAY_START, _IS_ABANDONED))
     .values(
@@ -32,12 +37,12 @@ _CLAIM = (
     )
     .returning(executions)
 )
-_FINISH = (
+_FINISH = Prepared(
     update(executions)
     .where(
         executions.c.id == bindparam("execution_id"),
         executions.c.attempt == bindparam("fence"),
-        executions.c.state.in_([ExecutionState.queued, ExecutionState.running, ExecutionState.waiting]),
+        executions.c.finished_at.is_(None),
     )
     .values(
         state=bindparam("new_state"),
@@ -48,19 +53,19 @@ _FINISH = (
         error_message=bindparam("message"),
     )
 )
-_NEXT_QUEUED = (
+_NEXT_QUEUED = Prepared(
     select(executions.c.id)
     .where(executions.c.thread_id == bindparam("thread_id"), executions.c.state == ExecutionState.queued)
     .order_by(executions.c.id)
     .limit(1)
 )
-_RENEW = (
+_RENEW = Prepared(
     update(executions)
     .where(executions.c.owner == bindparam("of_owner"), executions.c.state == ExecutionState.running)
     .values(lease_until=bindparam("lease"))
     .returning(executions.c.id, executions.c.attempt)
 )
-_CHECKPOINT = (
+_CHECKPOINT = Prepared(
     update(executions)
     .where(executions.c.id == bindparam("execution_id"), executions.c.attempt == bindparam("fence"))
     .values(checkpoint_cursor=bindparam("cursor"))
@@ -73,7 +78,7 @@ _DUE = (
 )
 
 
-def _execution(row: RowMapping) -> Execution:
+def _execution(row: Mapping[Any, Any]) -> Execution:
     values: dict[str, Any] = dict(row)
     values["state"] = ExecutionState(values["state"])
     return Execution(**values)
@@ -81,14 +86,14 @@ def _execution(row: RowMapping) -> Execution:
 
 def get(connection: Connection, thread_id: str, execution_id: str) -> Execution:
     """Raises `NotFoundError` when the thread has no such execution."""
-    row = connection.execute(_BY_ID, {"thread_id": thread_id, "execution_id": execution_id}).mappings().one_or_none()
+    row = _BY_ID.one_or_none(connection, {"thread_id": thread_id, "execution_id": execution_id})
     if row is None:
         raise NotFoundError
     return _execution(row)
 
 
 def add(connection: Connection, record: Execution) -> None:
-    connection.execute(insert(executions), {name: getattr(record, name) for name in record.__struct_fields__})
+    _ADD.run(connection, msgspec.structs.asdict(record))
 
 
 def claim(
@@ -96,7 +101,7 @@ def claim(
 ) -> Execution | None:
     """Take a queued execution that is its thread's turn, or one whose runner let its lease run out; None if neither."""
     values = {"execution_id": execution_id, "new_owner": owner, "now": now, "begun": now, "lease": now + lease}
-    row = connection.execute(_CLAIM, values).mappings().one_or_none()
+    row = _CLAIM.one_or_none(connection, values)
     return None if row is None else _execution(row)
 
 
@@ -112,11 +117,12 @@ def finish(
     """False when the attempt is no longer the one that runs, or the execution has ended."""
     code, message = error or (None, None)
     values = {"execution_id": execution_id, "fence": attempt, "new_state": state, "at": at}
-    return connection.execute(_FINISH, {**values, "code": code, "message": message}).rowcount == 1
+    return _FINISH.run(connection, {**values, "code": code, "message": message}) == 1
 
 
 def find_next_queued(connection: Connection, thread_id: str) -> str | None:
-    return connection.scalar(_NEXT_QUEUED, {"thread_id": thread_id})
+    row = _NEXT_QUEUED.one_or_none(connection, {"thread_id": thread_id})
+    return None if row is None else row["id"]
 
 
 def list_unfinished(connection: Connection, thread_id: str) -> list[Execution]:
@@ -128,13 +134,13 @@ def list_unfinished(connection: Connection, thread_id: str) -> list[Execution]:
 
 def renew(connection: Connection, owner: str, *, until: datetime) -> dict[str, int]:
     """Keep the owner's leases; what it still runs, as attempt by id."""
-    return {row.id: row.attempt for row in connection.execute(_RENEW, {"of_owner": owner, "lease": until})}
+    return {row["id"]: row["attempt"] for row in _RENEW.all(connection, {"of_owner": owner, "lease": until})}
 
 
 def checkpoint(connection: Connection, cursors: Sequence[tuple[str, int, str]]) -> None:
     """Note up to which cursor the answers' texts are stored, as `(execution_id, attempt, cursor)`."""
-    connection.execute(
-        _CHECKPOINT, [{"execution_id": id_, "fence": attempt, "cursor": cursor} for id_, attempt, cursor in cursors]
+    _CHECKPOINT.run_many(
+        connection, [{"execution_id": id_, "fence": attempt, "cursor": cursor} for id_, attempt, cursor in cursors]
     )
 
 

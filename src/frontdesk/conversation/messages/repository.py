@@ -1,26 +1,29 @@
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, insert, literal, select, update
 
 from frontdesk.conversation.messages.models import Feedback, Message, MessageStatus, Role, feedback, messages
+from frontdesk.database.prepared import Prepared
 from frontdesk.errors import NotFoundError
 from frontdesk.ports.language_model import Usage
 
-_BY_ID = select(messages).where(
-    messages.c.id == bindparam("message_id"), messages.c.thread_id == bindparam("thread_id")
+_ADD = Prepared(insert(messages))
+_BY_ID = Prepared(
+    select(messages).where(messages.c.id == bindparam("message_id"), messages.c.thread_id == bindparam("thread_id"))
 )
-_SET_STATUS = (
+_SET_STATUS = Prepared(
     update(messages)
     .where(messages.c.execution_id == bindparam("of_execution"))
     .values(status=bindparam("status"), updated_at=bindparam("at"))
 )
-_FINISH = (
+_FINISH = Prepared(
     update(messages)
     .where(messages.c.id == bindparam("message_id"))
     .values(text=bindparam("text"), model=bindparam("model"), usage=bindparam("usage"))
 )
-_CHECKPOINT = update(messages).where(messages.c.id == bindparam("message_id")).values(text=bindparam("text"))
+_CHECKPOINT = Prepared(update(messages).where(messages.c.id == bindparam("message_id")).values(text=bindparam("text")))
 
 
 def _branch() -> Any:
@@ -36,10 +39,10 @@ def _branch() -> Any:
     return select(branch.c.role, branch.c.text).order_by(branch.c.depth)
 
 
-_BRANCH = _branch()
+_BRANCH = Prepared(_branch())
 
 
-def _message(row: RowMapping) -> Message:
+def _message(row: Mapping[Any, Any]) -> Message:
     values: dict[str, Any] = dict(row)
     values["usage"] = None if values["usage"] is None else msgspec.convert(values["usage"], Usage)
     values["role"] = Role(values["role"])
@@ -49,18 +52,18 @@ def _message(row: RowMapping) -> Message:
 
 def get(connection: Connection, thread_id: str, message_id: str) -> Message:
     """Raises `NotFoundError` when the thread has no such message."""
-    row = connection.execute(_BY_ID, {"thread_id": thread_id, "message_id": message_id}).mappings().one_or_none()
+    row = _BY_ID.one_or_none(connection, {"thread_id": thread_id, "message_id": message_id})
     if row is None:
         raise NotFoundError
     return _message(row)
 
 
 def add(connection: Connection, *records: Message) -> None:
-    connection.execute(insert(messages), [_values(record) for record in records])
+    _ADD.run_many(connection, [_values(record) for record in records])
 
 
 def _values(record: Message) -> dict[str, Any]:
-    values = {name: getattr(record, name) for name in record.__struct_fields__}
+    values = msgspec.structs.asdict(record)
     values["usage"] = None if record.usage is None else msgspec.to_builtins(record.usage)
     return values
 
@@ -71,17 +74,17 @@ def change(connection: Connection, message_id: str, values: dict[str, Any]) -> N
 
 def set_status(connection: Connection, execution_id: str, status: MessageStatus, *, at: Any) -> None:
     """Of the answer and of the message that it answers."""
-    connection.execute(_SET_STATUS, {"of_execution": execution_id, "status": status, "at": at})
+    _SET_STATUS.run(connection, {"of_execution": execution_id, "status": status, "at": at})
 
 
 def store_answer(connection: Connection, message_id: str, *, text: str, model: str | None, usage: Usage | None) -> None:
     stored = None if usage is None else msgspec.to_builtins(usage)
-    connection.execute(_FINISH, {"message_id": message_id, "text": text, "model": model, "usage": stored})
+    _FINISH.run(connection, {"message_id": message_id, "text": text, "model": model, "usage": stored})
 
 
 def checkpoint(connection: Connection, texts: list[tuple[str, str]]) -> None:
     """Store what there is so far of answers under way, as `(message_id, text)`."""
-    connection.execute(_CHECKPOINT, [{"message_id": message_id, "text": text} for message_id, text in texts])
+    _CHECKPOINT.run_many(connection, [{"message_id": message_id, "text": text} for message_id, text in texts])
 
 
 def list_page(connection: Connection, thread_id: str, *, limit: int, before: int | None = None) -> list[Message]:
@@ -105,8 +108,8 @@ def list_following(connection: Connection, thread_id: str, *, after: int, limit:
 
 def list_branch(connection: Connection, thread_id: str, leaf_id: str, *, limit: int) -> list[tuple[Role, str]]:
     """Role and text of the branch that ends in `leaf_id`, oldest first, at most its last `limit` messages."""
-    rows = connection.execute(_BRANCH, {"thread_id": thread_id, "leaf_id": leaf_id, "limit": limit}).all()
-    return [(Role(row.role), row.text) for row in reversed(rows)]
+    rows = _BRANCH.all(connection, {"thread_id": thread_id, "leaf_id": leaf_id, "limit": limit})
+    return [(Role(row["role"]), row["text"]) for row in reversed(rows)]
 
 
 def put_feedback(connection: Connection, record: Feedback) -> Feedback:

@@ -1,16 +1,21 @@
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, delete, func, insert, select, tuple_, update
+import msgspec
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, tuple_, update
 
 from frontdesk.conversation.threads.models import ProviderThread, Thread, provider_threads, threads
+from frontdesk.database.prepared import Prepared
 from frontdesk.errors import NotFoundError
 from frontdesk.identity import access
 from frontdesk.identity.principal import Principal
 
-_BY_ID = select(threads).where(threads.c.id == bindparam("thread_id"))
-_LOCKED = _BY_ID.with_for_update()
-_CHANGE_HEAD = (
+_SELECT = select(threads).where(threads.c.id == bindparam("thread_id"))
+_BY_ID = Prepared(_SELECT)
+_LOCKED = Prepared(_SELECT.with_for_update())
+_ADD = Prepared(insert(threads))
+_CHANGE_HEAD = Prepared(
     update(threads)
     .where(threads.c.id == bindparam("thread_id"))
     .values(
@@ -22,10 +27,10 @@ _CHANGE_HEAD = (
         updated_at=bindparam("at"),
     )
 )
-_PROVIDER_THREAD = select(provider_threads).where(provider_threads.c.thread_id == bindparam("thread_id"))
+_PROVIDER_THREAD = Prepared(select(provider_threads).where(provider_threads.c.thread_id == bindparam("thread_id")))
 
 
-def _thread(row: RowMapping) -> Thread:
+def _thread(row: Mapping[Any, Any]) -> Thread:
     return Thread(**row)
 
 
@@ -45,14 +50,14 @@ def get(
 
 def get_unscoped(connection: Connection, thread_id: str, *, lock: bool = False) -> Thread:
     """For the engine alone, which acts for nobody. Raises `NotFoundError`."""
-    row = connection.execute(_LOCKED if lock else _BY_ID, {"thread_id": thread_id}).mappings().one_or_none()
+    row = (_LOCKED if lock else _BY_ID).one_or_none(connection, {"thread_id": thread_id})
     if row is None:
         raise NotFoundError
     return _thread(row)
 
 
 def add(connection: Connection, thread: Thread) -> None:
-    connection.execute(insert(threads), {name: getattr(thread, name) for name in thread.__struct_fields__})
+    _ADD.run(connection, msgspec.structs.asdict(thread))
 
 
 def change(connection: Connection, thread_id: str, values: dict[str, Any]) -> None:
@@ -64,7 +69,7 @@ def change_head(
 ) -> None:
     """What a new message or a finished answer moves on."""
     values = {"thread_id": thread_id, "active": active, "leaf": leaf, "count": count, "at": at}
-    connection.execute(_CHANGE_HEAD, values)
+    _CHANGE_HEAD.run(connection, values)
 
 
 def erase(connection: Connection, thread_id: str) -> None:
@@ -102,7 +107,7 @@ def list_page(
 
 
 def find_provider_thread(connection: Connection, thread_id: str) -> ProviderThread | None:
-    row = connection.execute(_PROVIDER_THREAD, {"thread_id": thread_id}).mappings().one_or_none()
+    row = _PROVIDER_THREAD.one_or_none(connection, {"thread_id": thread_id})
     return None if row is None else ProviderThread(**row)
 
 

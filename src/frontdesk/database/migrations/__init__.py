@@ -5,12 +5,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
-from frontdesk.database.engine import Database, parse_url
-from frontdesk.errors import ConfigurationError
+from frontdesk.database.engine import parse_url
+from frontdesk.database.schema import current
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -18,15 +16,6 @@ def _config(connection: Connection | None = None) -> Config:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
     return config
-
-
-def head() -> str:
-    """The newest revision that this program knows."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(database_url: str, *, revision: str = "head") -> str:
@@ -56,12 +45,3 @@ def upgrade(database_url: str, *, revision: str = "head") -> str:
 def _upgrade(connection: Connection, revision: str) -> str:
     command.upgrade(_config(connection), revision)
     return current(connection) or ""
-
-
-async def require_current(database: Database) -> None:
-    """Raises `ConfigurationError` when the tables are not those of this program."""
-    standing = await database.read(current)
-    if standing != head():
-        raise ConfigurationError(
-            f"The database stands at revision {standing or 'none'}, this program needs {head()}: run frontdesk migrate"
-        )

@@ -57,8 +57,10 @@ class ThreadsApiEncoder:
 
     def _add_frames(self, parts: list[bytes], event: Event) -> None:
         frames = self._frames(event)
+        # An event of one frame is not the one whose first was delivered: that one is gone, and this says so.
+        skip = self._skip if len(frames) > self._skip else 0
         for number, data in enumerate(frames, start=1):
-            if number <= self._skip:
+            if number <= skip:
                 continue
             cursor = event.cursor if number == len(frames) else f"{self._last}~{number}"
             parts += (b"id: ", cursor.encode(), b"\ndata: ", data, b"\n\n")

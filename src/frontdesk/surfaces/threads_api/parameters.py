@@ -18,19 +18,19 @@ def known_id(text: str) -> str:
     return text
 
 
-def _thread_id(thread_id: Annotated[str, Path()]) -> str:
+async def _thread_id(thread_id: Annotated[str, Path()]) -> str:
     return known_id(thread_id)
 
 
-def _message_id(message_id: Annotated[str, Path()]) -> str:
+async def _message_id(message_id: Annotated[str, Path()]) -> str:
     return known_id(message_id)
 
 
-def _execution_id(execution_id: Annotated[str, Path()]) -> str:
+async def _execution_id(execution_id: Annotated[str, Path()]) -> str:
     return known_id(execution_id)
 
 
-def _page(
+async def _page(
     page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 20,
     after: Annotated[str | None, Query(description="The id of the last item seen: pages by key")] = None,

@@ -1,0 +1,94 @@
+"""A route that does not say how it authenticates cannot be made."""
+
+from typing import Annotated
+
+import pytest
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.types import Scope
+
+from frontdesk.app import build_http
+from frontdesk.errors import BadTokenError, ConfigurationError
+from frontdesk.http.routing import (
+    Caller,
+    DeclaredRoute,
+    PossibleCaller,
+    api_router,
+    bearer_token,
+    operator,
+    public,
+)
+from frontdesk.settings import Settings
+
+router = api_router("/things", tag="things")
+
+
+async def silent(request: Request) -> None: ...
+
+
+async def with_caller(caller: Caller) -> None: ...
+
+
+async def with_possible_caller(caller: PossibleCaller) -> None: ...
+
+
+async def inner(caller: Caller) -> str:
+    return caller.id
+
+
+async def with_caller_further_in(name: Annotated[str, Depends(inner)]) -> None: ...
+
+
+def test_a_route_that_declares_nothing_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="/things/x"):
+        router.add_api_route("/x", silent)
+
+
+def test_a_route_that_declares_two_ways_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="declares 2"):
+        router.add_api_route("/x", with_caller, dependencies=[public])
+
+
+@pytest.mark.parametrize("endpoint", [with_caller, with_possible_caller, with_caller_further_in])
+def test_a_caller_is_a_declaration(endpoint: object) -> None:
+    api_router("/things", tag="things").add_api_route("/x", endpoint)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("declaration", [public, operator])
+def test_a_route_without_a_caller_says_why(declaration: object) -> None:
+    api_router("/things", tag="things").add_api_route("/x", silent, dependencies=[declaration])  # type: ignore[list-item]
+
+
+def test_every_route_of_the_program_declares_itself() -> None:
+    http = build_http(Settings(_env_file=None))
+    routes = [route for route in _routes(http) if isinstance(route, APIRoute)]
+    assert len(routes) > 15
+    assert [route.path for route in routes if not isinstance(route, DeclaredRoute)] == []
+
+
+def _routes(http: FastAPI) -> list[object]:
+    found: list[object] = []
+    waiting = list(http.routes)
+    while waiting:
+        route = waiting.pop()
+        found.append(route)
+        inner = getattr(route, "original_router", None) or getattr(route, "router", None)
+        waiting += getattr(inner, "routes", [])
+    return found
+
+
+def _request(*values: bytes) -> Request:
+    scope: Scope = {"type": "http", "headers": [(b"authorization", value) for value in values]}
+    return Request(scope)
+
+
+def test_one_bearer_token_is_taken() -> None:
+    assert bearer_token(_request()) is None
+    assert bearer_token(_request(b"Bearer abc")) == "abc"
+    assert bearer_token(_request(b"bearer abc")) == "abc"
+
+
+@pytest.mark.parametrize("values", [[b""], [b"Bearer"], [b"Bearer "], [b"Basic abc"], [b"Bearer a", b"Bearer b"]])
+def test_any_other_credentials_are_refused(values: list[bytes]) -> None:
+    with pytest.raises(BadTokenError):
+        bearer_token(_request(*values))
