@@ -1,12 +1,11 @@
 """An answer while it is made: what its runner knows, and what a checkpoint or an end takes from it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from frontdesk.conversation.executions.models import Execution
-from frontdesk.ports.language_model import ModelChunk, Usage
+from frontdesk.ports.language_model import ModelChunks, Usage
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,18 +55,17 @@ class Answer:
             self._parts = ["".join(self._parts)]
         return self._parts[0] if self._parts else ""
 
-    def absorb(self, chunks: Sequence[ModelChunk]) -> None:
-        for chunk in chunks:
-            if chunk.text:
-                self._parts.append(chunk.text)
-                self.tokens += 1
-            if chunk.finish_reason is not None:
-                self.finish_reason = chunk.finish_reason
-            if chunk.usage is not None:
-                self.usage = chunk.usage
-            if chunk.model is not None:
-                self.model = chunk.model
-            if chunk.conversation_id is not None:
-                self.conversation_id = chunk.conversation_id
-            if chunk.agent_status is not None:
-                self.agent_status = chunk.agent_status
+    def absorb(self, chunks: ModelChunks) -> None:
+        if chunks.text:
+            self._parts.append(chunks.text)
+            self.tokens += chunks.tokens
+        if chunks.finish_reason is not None:
+            self.finish_reason = chunks.finish_reason
+        if chunks.usage is not None:
+            self.usage = chunks.usage
+        if chunks.model is not None:
+            self.model = chunks.model
+        if chunks.conversation_id is not None:
+            self.conversation_id = chunks.conversation_id
+        if chunks.agent_status is not None:
+            self.agent_status = chunks.agent_status

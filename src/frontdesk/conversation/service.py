@@ -1,6 +1,7 @@
 """Sending, answering again and stopping: everything that begins or ends an execution on a caller's behalf."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -70,7 +71,7 @@ class ConversationService:
             _admit(thread, draft.if_active)
             return self._begin_message(connection, thread, draft)
 
-        return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
+        return await self._begin(thread_id, begin, key=key, if_active=draft.if_active)
 
     async def regenerate(
         self,
@@ -94,7 +95,7 @@ class ConversationService:
             _admit(thread, if_active)
             return self._begin_sibling(connection, thread, source, model=model)
 
-        return await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
+        return await self._begin(thread_id, begin, key=key, if_active=if_active)
 
     async def cancel(
         self, principal: Principal, thread_id: str, execution_id: str, *, key: IdempotencyKey | None = None
@@ -123,7 +124,6 @@ class ConversationService:
 
     async def _begin(
         self,
-        principal: Principal,
         thread_id: str,
         begin: Callable[[Connection], _Begun],
         *,
@@ -131,25 +131,29 @@ class ConversationService:
         if_active: IfActive,
     ) -> Once[Message]:
         begun: list[_Begun] = []
+        in_the_way: list[Execution] = []
 
         def effect(connection: Connection) -> Message:
-            begun[:] = [begin(connection)]
+            try:
+                begun[:] = [begin(connection)]
+            except ExecutionActiveError:
+                in_the_way[:] = executions.list_unfinished(connection, thread_id)
+                raise
             return begun[0].message
 
         def work(connection: Connection) -> Once[Message]:
             return once(connection, key, Message, effect=lambda: effect(connection))
 
         for attempt in range(1, _TRIES + 1):
-            if if_active is IfActive.interrupt:
-                if (known := await self._known(key, Message)) is not None:
-                    return known
-                await self.stop_all(principal, thread_id)
             try:
                 stored = await self._database.write(work)
                 break
             except ExecutionActiveError:
-                if if_active is IfActive.reject or attempt == _TRIES:
+                if if_active is not IfActive.interrupt or attempt == _TRIES:
                     raise
+            # Only what was there then: a repetition of this request may have begun its answer by now.
+            for execution in reversed(in_the_way):
+                await self._stop(execution)
         if not stored.replayed:
             self._announce(begun[0])
         return stored
@@ -169,7 +173,8 @@ class ConversationService:
         if execution_id is None:
             messages.add(connection, message)
             count = thread.message_count + 1
-            threads.change_head(connection, thread.id, active=None, leaf=message.id, count=count, at=now)
+            active = thread.active_execution_id
+            threads.change_head(connection, thread.id, active=active, leaf=message.id, count=count, at=now)
             return _Begun(message, None, holds_thread=False)
         execution = execution_of(
             thread, execution_id=execution_id, user_message_id=message.id, model=draft.model, now=now
@@ -205,7 +210,8 @@ class ConversationService:
         message, execution = begun.message, begun.execution
         self._log.append(message.thread_id, "", 0, entries=[(EventType.message_added, msgspec.json.encode(message))])
         if execution is not None:
-            self._log.append(message.thread_id, execution.id, 0, entries=[(EventType.execution_queued, b"{}")])
+            with suppress(StaleAttemptError):  # it was stopped before it was announced
+                self._log.append(message.thread_id, execution.id, 0, entries=[(EventType.execution_queued, b"{}")])
             if begun.holds_thread:
                 self._engine.start(execution.id)
 
