@@ -16,6 +16,7 @@ from harness.threads_client import LOST, ThreadsClient
 IN_USE = "frontdesk_database_connections_in_use"
 IDLE_IN_TRANSACTION = "SELECT pid, query FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
 CLEAR_SECONDS = 5.0
+BACKLOG_SECONDS = 60.0
 POOLED_DESCRIPTORS = 16  # the pool may grow to its bound meanwhile; a connection to SQLite has three
 GROWTH_BYTES = 20 * 1024 * 1024
 SETTINGS = {"database_pool_size": 5, "llm_timeout_seconds": 600}
@@ -80,6 +81,14 @@ class _Aborter:
         lines = [f"{name}: {value}" for name, value in (client.headers | fields).items()]
         return "\r\n".join([f"{method} /api{path} HTTP/1.1", *lines, "", ""]).encode() + content
 
+    async def wait_in_line(self) -> None:
+        """Until the server has taken every connection before this one: who only leaves is faster than it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(BACKLOG_SECONDS):
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.transport.abort()
+
     async def leave_once(self) -> None:
         connection = socket.socket()
         connection.setblocking(False)
@@ -130,6 +139,7 @@ async def _leave(aborter: _Aborter, times: int, parallel: int) -> None:
             await aborter.leave_once()
 
     await asyncio.gather(*(keep_leaving() for _ in range(parallel)))
+    await aborter.wait_in_line()
 
 
 async def _judge_clear(findings: Findings, server: Server, database: Footing, when: str) -> None:
