@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from frontdesk.conversation.executions.models import Execution
+from frontdesk.conversation.messages.models import MODEL_LENGTH, Message
+from frontdesk.conversation.threads.models import CONVERSATION_ID_LENGTH
 from frontdesk.ports.language_model import ModelChunk, Usage
 
 
@@ -15,6 +17,21 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution
     history: list[dict[str, Any]]
     conversation_id: str | None
+
+
+class StoredText(msgspec.Struct, frozen=True):
+    """The payload of a `snapshot`: the text as it is stored."""
+
+    text: str
+    model: str | None
+    message_id: str
+    created: int
+    usage: Usage | None
+
+    @classmethod
+    def of(cls, message: Message) -> bytes:
+        created = int(message.created_at.timestamp())
+        return msgspec.json.encode(cls(message.text, message.model, message.id, created, message.usage))
 
 
 class Answer:
@@ -54,7 +71,8 @@ class Answer:
     def text(self) -> str:
         if len(self._parts) > 1:
             self._parts = ["".join(self._parts)]
-        return self._parts[0] if self._parts else ""
+        # PostgreSQL has no NUL in its texts.
+        return self._parts[0].replace("\0", "\ufffd") if self._parts else ""
 
     def absorb(self, chunks: Sequence[ModelChunk]) -> None:
         for chunk in chunks:
@@ -66,8 +84,12 @@ class Answer:
             if chunk.usage is not None:
                 self.usage = chunk.usage
             if chunk.model is not None:
-                self.model = chunk.model
-            if chunk.conversation_id is not None:
+                self.model = chunk.model.replace("\0", "\ufffd")[:MODEL_LENGTH]
+            if chunk.conversation_id is not None and _is_storable(chunk.conversation_id):
                 self.conversation_id = chunk.conversation_id
             if chunk.agent_status is not None:
                 self.agent_status = chunk.agent_status
+
+
+def _is_storable(conversation_id: str) -> bool:
+    return len(conversation_id) <= CONVERSATION_ID_LENGTH and "\0" not in conversation_id
