@@ -92,7 +92,7 @@ class Turn:
     async def _stream(self, claim: Claim, answer: Answer) -> None:
         execution = claim.execution
         thread_id, execution_id, attempt = execution.thread_id, execution.id, execution.attempt
-        append, chunk_type = self._log.append, EventType.chunk
+        append = self._log.append_chunks
         model = execution.model or await self._models.default()
         answer.model = model
         begun: float | None = self._clock.monotonic()
@@ -105,9 +105,7 @@ class Turn:
                         self._measurements.first_chunk(self._clock.monotonic() - begun)
                         begun = None
                     answer.absorb(chunks)
-                    answer.cursor = append(
-                        thread_id, execution_id, attempt, entries=[(chunk_type, chunk.data) for chunk in chunks]
-                    )
+                    answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
                     heartbeat.defer()
         finally:
             heartbeat.stop()

@@ -46,7 +46,7 @@ class ThreadsApiEncoder:
         parts: list[bytes] = []
         for event in events:
             if event.type is EventType.chunk:
-                parts += (b"id: ", event.cursor.encode(), b"\ndata: ", event.payload, b"\n\n")
+                _add_chunks(parts, event)
             else:
                 self._add_frames(parts, event)
             self._last = event.cursor
@@ -99,6 +99,14 @@ class ThreadsApiEncoder:
             "usage": stored.usage,
         }
         return msgspec.json.encode(chunk)
+
+
+def _add_chunks(parts: list[bytes], event: Event) -> None:
+    chunks = event.chunks or (event.payload,)
+    origin, _, last = event.cursor.rpartition("-")
+    head = f"id: {origin}-".encode()
+    first = int(last) - len(chunks) + 1
+    parts += [b"%b%d\ndata: %b\n\n" % (head, number, chunk) for number, chunk in enumerate(chunks, first)]
 
 
 def _error(error: dict[str, Any]) -> bytes:
