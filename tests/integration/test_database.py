@@ -209,6 +209,21 @@ async def test_postgres_that_goes_away_in_the_middle_is_unavailable(postgres_url
         await opened.aclose()
 
 
+async def test_a_new_sqlite_file_that_another_writes_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE notes (n INTEGER PRIMARY KEY)")
+        other.execute("BEGIN IMMEDIATE")
+        database = open_database(f"sqlite:///{path}", pool_size=2, timeout=5)
+        outcomes = asyncio.gather(database.write(note(1)), noted(database), return_exceptions=True)
+        await asyncio.sleep(0.2)
+        other.execute("COMMIT")
+        written, read = await outcomes
+        assert written == 1
+        assert read in ([], [1])
+        await database.aclose()
+
+
 async def test_sqlite_that_stays_busy_is_unavailable_for_all_that_wait(sqlite_url: str) -> None:
     database = open_database(sqlite_url, pool_size=2, timeout=0.2)
     await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
