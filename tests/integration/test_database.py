@@ -29,7 +29,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = open_database(database_url, pool_size=5, timeout=5)
     await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
     yield database
-    assert database.connections_in_use == 0
+    await unused(database)
     await database.aclose()
 
 
