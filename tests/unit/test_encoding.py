@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from frontdesk.conversation.feed import StoredText
+from frontdesk.conversation.answer import StoredText
 from frontdesk.errors import BadCursorError
 from frontdesk.ports.language_model import Usage
 from frontdesk.ports.thread_log import Event, EventType

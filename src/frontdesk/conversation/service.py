@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from frontdesk.conversation.drafts import Draft, IfActive, answer_message, execution_of, user_message
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.ending import Ending, finish_execution
+from frontdesk.conversation.executions.ending import Ending, finish_execution, last_entries
 from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
@@ -28,7 +28,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.execution_engine import ExecutionEngine
-from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
+from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
 
 _TRIES = 5
 
@@ -239,14 +239,17 @@ class ConversationService:
     async def _end_elsewhere(self, execution: Execution) -> None:
         """End one that does not run here; its runner, if it has one, finds its fence gone."""
         ending = Ending(state=ExecutionState.interrupted, text=None, model=None)
+        held = execution.attempt == 0 or self._log.holds(execution.thread_id, execution.id)
+
+        def work(connection: Connection) -> tuple[str | None, list[Entry]]:
+            next_id = finish_execution(connection, execution, ending, now=self._clock.now())
+            return next_id, last_entries(connection, execution, ending, held=held)
+
         try:
-            next_id = await self._database.write(
-                lambda connection: finish_execution(connection, execution, ending, now=self._clock.now())
-            )
+            next_id, entries = await self._database.write(work)
         except StaleAttemptError:
             return
-        entry = (EventType.execution_interrupted, ending.payload())
-        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=[entry])
+        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=entries)
         if next_id is not None:
             self._engine.start(next_id)
 

@@ -78,18 +78,22 @@ class LocalExecutionEngine:
         """
         if self._ticking is None:
             return
-        self._ticking.cancel()
+        ticking, self._ticking = self._ticking, None
+        ticking.cancel()
+        try:
+            await self._checkpoint()
+        except UnavailableError as error:
+            _logger.warning("the last texts are not stored", reason=error.detail)
         tasks = [run.task for run in self._runs.values() if run.task is not None]
-        await self._checkpoint()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(self._ticking, *tasks, return_exceptions=True)
+        await asyncio.gather(ticking, *tasks, return_exceptions=True)
         await self._database.write(
             lambda connection: executions.release(connection, self._owner, now=self._clock.now())
         )
 
     def start(self, execution_id: str) -> None:
-        if execution_id in self._runs or len(self._runs) >= self._concurrency:
+        if self._ticking is None or execution_id in self._runs or len(self._runs) >= self._concurrency:
             return
         run = self._runs[execution_id] = _Run()
         run.task = asyncio.create_task(self._run(execution_id, run))

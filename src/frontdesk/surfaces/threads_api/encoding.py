@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.feed import StoredText
+from frontdesk.conversation.answer import StoredText
 from frontdesk.errors import BadCursorError
 from frontdesk.ports.thread_log import Event, EventType
 
