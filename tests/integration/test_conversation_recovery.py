@@ -11,7 +11,7 @@ from sqlalchemy import text as sql
 
 from frontdesk.kit.clock import HeldClock
 from frontdesk.kit.ids import new_id
-from frontdesk.ports.language_model import ModelChunk, ModelRequest
+from frontdesk.ports.language_model import ModelChunks, ModelRequest
 from frontdesk.ports.thread_log import TERMINAL, Event, EventType
 from harness.conversations import Core, in_process_log, open_core, read_all, read_until, until
 from harness.model_stub import ModelStub
@@ -305,13 +305,14 @@ async def test_an_abandoned_answer_that_is_stopped_shows_what_was_stored(
 class ModelThatSays:
     """A model whose chunks are given."""
 
-    def __init__(self, *chunks: ModelChunk) -> None:
+    def __init__(self, *chunks: ModelChunks) -> None:
         self._chunks = chunks
 
     @asynccontextmanager
-    async def stream(self, _request: ModelRequest) -> AsyncIterator[AsyncIterator[Sequence[ModelChunk]]]:
-        async def batches() -> AsyncIterator[Sequence[ModelChunk]]:
-            yield self._chunks
+    async def stream(self, _request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelChunks]]:
+        async def batches() -> AsyncIterator[ModelChunks]:
+            for chunks in self._chunks:
+                yield chunks
 
         yield batches()
 
@@ -322,8 +323,8 @@ class ModelThatSays:
 
 
 async def test_what_a_provider_says_is_stored_as_far_as_it_can_be(database_url: str) -> None:
-    odd = ModelChunk(
-        b'{"choices":[{"delta":{"content":"a\\u0000b"}}]}',
+    odd = ModelChunks(
+        [b'{"choices":[{"delta":{"content":"a\\u0000b"}}]}'],
         text="a\x00b",
         finish_reason="stop",
         model="m\x00" * 1000,
@@ -345,7 +346,7 @@ async def test_what_a_provider_says_is_stored_as_far_as_it_can_be(database_url: 
     ("status", "state"), [("completed", "completed"), ("interrupted", "interrupted"), ("failed", "failed")]
 )
 async def test_a_provider_may_say_how_it_ended(database_url: str, status: str, state: str) -> None:
-    chunk = ModelChunk(b'{"choices":[]}', text="text", agent_status=status, finish_reason="stop")
+    chunk = ModelChunks([b'{"choices":[]}'], text="text", agent_status=status, finish_reason="stop")
     async with open_core(database_url, ModelThatSays(chunk)) as core:
         thread_id = await core.thread()
         events = await core.answer(thread_id)
