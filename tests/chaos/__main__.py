@@ -42,6 +42,10 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
     killed, cut = (1_000, 10_000) if long else (chosen.kills, chosen.cuts)
     return {
         "kills": (lambda s, b, f: kills.prove_kills(s, b, f, kills=killed), kills.SETTINGS),
+        "defaults": (
+            lambda s, b, f: kills.prove_kills(s, b, f, kills=100 if long else 5, longest_pause=12.0),
+            {"engine_max_attempts": 1_000},
+        ),
         "cuts": (lambda s, _b, _f: cuts.prove_cuts(s, cuts=cut), {}),
         "expiry": (lambda s, b, _f: cuts.prove_expiry(s, b, answers=200 if long else 40), cuts.EXPIRY),
         "once": (lambda s, b, _f: sends.prove_one_effect(s, b, rounds=200 if long else 20), {}),

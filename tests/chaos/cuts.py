@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 from itertools import count
 
 from chaos.findings import Findings
@@ -143,9 +144,10 @@ async def prove_expiry(server: Server, stub: ModelStub, *, answers: int) -> Find
     client = await server.user("expiry")
     thread_id = await client.new_thread()
     begun: list[tuple[str, str, Transcript]] = []
-    for number in range(answers):
-        execution_id = await client.begin(thread_id, f"scripted?tokens=20&key=expiry{number}")
-        begun.append((f"expiry{number}", execution_id, await whole(client, thread_id, execution_id)))
+    for _ in range(answers):
+        key = secrets.token_hex(4)
+        execution_id = await client.begin(thread_id, f"scripted?tokens=20&key={key}")
+        begun.append((key, execution_id, await whole(client, thread_id, execution_id)))
     forgotten = await server.settled("frontdesk_log_bytes", 0, seconds=10)
     findings.expect(f"the log still holds {forgotten} bytes", when=forgotten == 0)
     async with FaultProxy("127.0.0.1", server.port) as proxy:

@@ -7,6 +7,7 @@ repeated until acknowledged; a third are sent on the streaming route, with a key
 
 import asyncio
 import random
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -36,6 +37,7 @@ class _Load:
     tokens: int
     pause_ms: int
     history: History = field(default_factory=History)
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
     stopping: bool = False
     numbers: "count[int]" = field(default_factory=count)
     restarts: list[tuple[float, float]] = field(default_factory=list)
@@ -54,7 +56,7 @@ class _Load:
     async def _exchange(self, thread_id: str) -> None:
         number = next(self.numbers)
         sent = self.history.sending(thread_id, f"message {number}")
-        model = f"scripted?tokens={self.tokens}&pause_ms={self.pause_ms}&key=k{number}"
+        model = f"scripted?tokens={self.tokens}&pause_ms={self.pause_ms}&key={self.run}-{number}"
         transcript = Transcript()
         begun = asyncio.get_running_loop().time()
         way = (self._give_up, self._repeat, self._stream)[number % 3]
@@ -64,7 +66,7 @@ class _Load:
             return
         await follow(self.client, thread_id, sent.execution_id, transcript, seconds=ANSWER_SECONDS)
         self._judge(sent, transcript, begun)
-        self.calls[sent.execution_id] = len(await self.stub.calls(f"k{number}"))
+        self.calls[sent.execution_id] = len(await self.stub.calls(f"{self.run}-{number}"))
 
     async def _give_up(self, sent: Sent, model: str, _transcript: Transcript) -> None:
         try:

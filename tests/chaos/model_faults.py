@@ -1,7 +1,7 @@
 """Whatever the provider does, the answer ends in time, with a typed event, without its secrets (R27)."""
 
 import asyncio
-import random
+import secrets
 from time import perf_counter
 
 from chaos.findings import Findings
@@ -60,7 +60,7 @@ async def _suffer(findings: Findings, client: ThreadsClient, script: str, kept: 
     """Seconds from the message to the end of its answer."""
     thread_id = await client.new_thread()
     begun = perf_counter()
-    execution_id = await client.begin(thread_id, f"scripted?{script}&key={random.randrange(10**9)}")
+    execution_id = await client.begin(thread_id, f"scripted?{script}&key={secrets.token_hex(4)}")
     seen = await whole(client, thread_id, execution_id)
     seconds = perf_counter() - begun
     stored = await client.find_message(thread_id, execution_id, role="assistant")

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 from typing import Any
 
 from chaos.findings import Findings
@@ -20,7 +21,7 @@ async def prove_one_effect(server: Server, stub: ModelStub, *, rounds: int, para
     findings = Findings("parallel sends with one key")
     client, other = await server.user("sends"), await server.user("other")
     for number in range(rounds):
-        name = f"once{number}-{random.randrange(10**9)}"
+        name = f"once{number}-{secrets.token_hex(4)}"
         body = {"text": name, "model": f"scripted?tokens={TOKENS}&key={name}"}
         thread_id = await client.new_thread()
         burst = _burst_of_streams if number % 2 else _burst
@@ -87,7 +88,7 @@ async def prove_one_effect_across_kills(
     answered = repeated = 0
     for number in range(kills):
         thread_id = await client.new_thread()
-        names = [f"kept{number}-{place}-{random.randrange(10**9)}" for place in range(parallel)]
+        names = [f"kept{number}-{place}-{secrets.token_hex(4)}" for place in range(parallel)]
         first: dict[str, Reply] = {}
         async with asyncio.TaskGroup() as group:
             for name in names:

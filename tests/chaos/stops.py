@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 from time import time
 
 from chaos.findings import Findings, percentile
@@ -23,7 +24,7 @@ async def prove_stops(server: Server, stub: ModelStub, *, stops: int, parallel: 
 
     async def keep_stopping() -> None:
         for number in numbers:
-            seconds = await _stop(findings, client, stub, f"stop{number}-{random.randrange(10**9)}")
+            seconds = await _stop(findings, client, stub, f"stop{number}-{secrets.token_hex(4)}")
             left.append(seconds)
 
     async with asyncio.TaskGroup() as group:
@@ -73,7 +74,7 @@ async def prove_detached(server: Server, stub: ModelStub, *, readers: int) -> Fi
     client = await server.user("leavers")
 
     async def leave(number: int) -> None:
-        key = f"left{number}-{random.randrange(10**9)}"
+        key = f"left{number}-{secrets.token_hex(4)}"
         thread_id = await client.new_thread()
         execution_id = await client.begin(thread_id, f"scripted?tokens=100&pause_ms=5&key={key}")
         async with client.join(thread_id, execution_id) as stream:

@@ -112,6 +112,11 @@ class Server:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
     @property
+    def cpu_seconds(self) -> float:
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    @property
     def unsent_bytes(self) -> int:
         """What the kernel holds of what the server has written, for all its connections together."""
         own = f":{self.port:04X}"

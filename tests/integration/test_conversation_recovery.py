@@ -42,8 +42,8 @@ def shown(events: Sequence[Event]) -> str:
         elif event.type is EventType.snapshot:
             text = msgspec.json.decode(event.payload)["text"]
         elif event.type is EventType.chunk:
-            choices = [msgspec.json.decode(part)["choices"] for part in event.chunks]
-            text += "".join(choice[0]["delta"].get("content") or "" for choice in choices if choice)
+            choices = msgspec.json.decode(event.payload)["choices"]
+            text += (choices[0]["delta"].get("content") or "") if choices else ""
     return text
 
 
@@ -305,13 +305,14 @@ async def test_an_abandoned_answer_that_is_stopped_shows_what_was_stored(
 class ModelThatSays:
     """A model whose chunks are given."""
 
-    def __init__(self, chunks: ModelChunks) -> None:
+    def __init__(self, *chunks: ModelChunks) -> None:
         self._chunks = chunks
 
     @asynccontextmanager
     async def stream(self, _request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelChunks]]:
         async def batches() -> AsyncIterator[ModelChunks]:
-            yield self._chunks
+            for chunks in self._chunks:
+                yield chunks
 
         yield batches()
 

@@ -125,7 +125,7 @@ class ThreadService:
         return changed
 
     async def delete(self, principal: Principal, thread_id: str, *, purge: bool) -> None:
-        """Hide the thread, so that no answer begins, and stop those there are; or, purged, erase all of it then."""
+        """Hide the thread and stop its answers; purged, all that belongs to it is erased."""
         if not purge:
             await self.change(principal, thread_id, {"is_deleted": True})
             return
