@@ -42,8 +42,8 @@ def shown(events: Sequence[Event]) -> str:
         elif event.type is EventType.snapshot:
             text = msgspec.json.decode(event.payload)["text"]
         elif event.type is EventType.chunk:
-            choices = msgspec.json.decode(event.payload)["choices"]
-            text += (choices[0]["delta"].get("content") or "") if choices else ""
+            choices = [msgspec.json.decode(part)["choices"] for part in event.chunks]
+            text += "".join(choice[0]["delta"].get("content") or "" for choice in choices if choice)
     return text
 
 
