@@ -32,7 +32,7 @@ class Caller:
         assert answer.is_success, answer.text
         return answer.json()
 
-    async def say(self, thread_id: str, text: str = "hello", **fields: Any) -> Any:
+    async def say(self, thread_id: str, text: str = "hello", /, **fields: Any) -> Any:
         return await self.made("POST", f"/threads/{thread_id}/messages", json={"text": text, **fields})
 
     async def until(self, path: str, holds: Callable[[Any], bool], *, seconds: float = 20) -> Any:
@@ -44,7 +44,7 @@ class Caller:
                     return value
                 await asyncio.sleep(POLL_SECONDS)
 
-    async def answered(self, thread_id: str, text: str = "hello", **fields: Any) -> Any:
+    async def answered(self, thread_id: str, text: str = "hello", /, **fields: Any) -> Any:
         """Sends a message and gives it as it is when its answer has ended."""
         sent = await self.say(thread_id, text, **fields)
         await self.until(f"/threads/{thread_id}", lambda thread: thread["active_execution_id"] is None)
