@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
@@ -68,6 +67,8 @@ class ConversationService:
 
         def begin(connection: Connection) -> _Begun:
             thread = threads.get(connection, principal, thread_id, lock=True)
+            if draft.parent_id is not None:
+                messages.get(connection, thread_id, draft.parent_id)
             _admit(thread, draft.if_active)
             return self._begin_message(connection, thread, draft)
 
@@ -104,7 +105,7 @@ class ConversationService:
 
         Stopping a stopped one is fine. Raises `IllegalTransitionError` when it has completed or failed.
         """
-        if (known := await self._known(key, Execution)) is not None:
+        if key is not None and (known := await self._find_stopped(principal, thread_id, key)) is not None:
             return known
         execution = await self._read_execution(principal, thread_id, execution_id)
         stopped = await self._stop(execution)
@@ -142,8 +143,12 @@ class ConversationService:
             return begun[0].message
 
         def work(connection: Connection) -> Once[Message]:
-            return once(connection, key, Message, effect=lambda: effect(connection))
+            made = once(connection, key, Message, effect=lambda: effect(connection))
+            if made.replayed:
+                threads.get(connection, principal, thread_id, include_deleted=True)
+            return made
 
+        # Tried before anything is stopped: a request that is refused must not end an answer.
         for attempt in range(1, _TRIES + 1):
             try:
                 stored = await self._database.write(work)
@@ -158,16 +163,16 @@ class ConversationService:
             self._announce(begun[0])
         return stored
 
-    async def _known(self, key: IdempotencyKey | None, kind: type[Any]) -> Once[Any] | None:
-        if key is None:
-            return None
-        return await self._database.read(lambda connection: find_result(connection, key, kind))
+    async def _find_stopped(self, principal: Principal, thread_id: str, key: IdempotencyKey) -> Once[Execution] | None:
+        def work(connection: Connection) -> Once[Execution] | None:
+            threads.get(connection, principal, thread_id, include_deleted=True)
+            return find_result(connection, key, Execution)
+
+        return await self._database.read(work)
 
     def _begin_message(self, connection: Connection, thread: Thread, draft: Draft) -> _Begun:
         now = self._clock.now()
-        parent_id = thread.leaf_message_id
-        if draft.parent_id is not None:
-            parent_id = messages.get(connection, thread.id, draft.parent_id).id
+        parent_id = draft.parent_id or thread.leaf_message_id
         execution_id = new_id() if self._llm_enabled else None
         message = user_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
         if execution_id is None:

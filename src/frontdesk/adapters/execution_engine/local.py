@@ -23,6 +23,7 @@ from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.thread_log import StaleAttemptError
 
+_STOP_SECONDS = 5.0
 _logger = structlog.get_logger(__name__)
 
 
@@ -103,7 +104,9 @@ class LocalExecutionEngine:
         if run is None or run.task is None:
             return False
         run.scope.cancel()
-        await asyncio.wait([run.task])
+        done, _ = await asyncio.wait([run.task], timeout=_STOP_SECONDS)
+        if not done:
+            raise UnavailableError("The answer is stopped, but cannot be stored yet")
         return True
 
     async def check(self) -> None:

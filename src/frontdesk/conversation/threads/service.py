@@ -89,7 +89,7 @@ class ThreadService:
         def work(connection: Connection) -> tuple[list[Thread], int]:
             after = None
             if page.after is not None:
-                after = threads.get(connection, principal, page.after, include_deleted=True)
+                after = threads.get_place(connection, principal, page.after)
             items = threads.list_page(
                 connection,
                 principal,
