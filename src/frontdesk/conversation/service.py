@@ -72,7 +72,7 @@ class ConversationService:
             _admit(thread, draft.if_active)
             return self._begin_message(connection, thread, draft)
 
-        return await self._begin(thread_id, begin, key=key, if_active=draft.if_active)
+        return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
 
     async def regenerate(
         self,
@@ -96,7 +96,7 @@ class ConversationService:
             _admit(thread, if_active)
             return self._begin_sibling(connection, thread, source, model=model)
 
-        return await self._begin(thread_id, begin, key=key, if_active=if_active)
+        return await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
 
     async def cancel(
         self, principal: Principal, thread_id: str, execution_id: str, *, key: IdempotencyKey | None = None
@@ -125,6 +125,7 @@ class ConversationService:
 
     async def _begin(
         self,
+        principal: Principal,
         thread_id: str,
         begin: Callable[[Connection], _Begun],
         *,
