@@ -142,9 +142,9 @@ async def prove_kills(
     *,
     kills: int,
     writers: int = 12,
-    tokens: int = 60,
-    pause_ms: int = 20,
-    longest_pause: float = 1.5,
+    tokens: int = 40,
+    pause_ms: int = 15,
+    longest_pause: float = 2.0,
 ) -> Findings:
     """`longest_pause` is in seconds: the longest time between a server's readiness and its end."""
     findings = Findings("kills")

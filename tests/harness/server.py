@@ -43,7 +43,9 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "server.log"
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)
+            # Less than the server's own 5 s: a connection that it is just closing is not used again.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2),
+            timeout=aiohttp.ClientTimeout(total=30),
         )
         self._admin: ThreadsClient | None = None
         chosen = {
