@@ -12,6 +12,7 @@ from frontdesk import __version__
 from frontdesk.bootstrap import running_services
 from frontdesk.errors import FrontdeskError
 from frontdesk.http import problems
+from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.tracing import configure_tracing
@@ -52,13 +53,11 @@ class Application:
 
 def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     """The routes of every surface. Raises `ConfigurationError` when one does not declare its authentication."""
-    http = FastAPI(
+    http = DescribedAPI(
         title="Frontdesk",
         version=__version__,
         lifespan=lifespan,
         openapi_url=f"{settings.api_prefix}/openapi.json",
-        docs_url=None,
-        redoc_url=None,
     )
     for module in (accounts, threads, messages, models):
         http.include_router(module.router, prefix=settings.api_prefix)

@@ -114,6 +114,12 @@ class UnavailableError(FrontdeskError):
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
+class NotReadyError(FrontdeskError):
+    """`parts` tells the state of each part of the program."""
+
+    code, status, title = "not_ready", 503, "A part that is needed is down"
+
+
 class ConfigurationError(FrontdeskError):
     """The server cannot start as it is configured; the detail names the setting."""
 

@@ -197,5 +197,5 @@ async def open_core(
         if log is None:
             await own_log.aclose()
         await language_model.aclose()
-        assert database.connections_in_use == 0
+        await until(lambda: asyncio.sleep(0, database.connections_in_use), lambda in_use: in_use == 0)
         await database.aclose()

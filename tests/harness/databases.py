@@ -77,3 +77,9 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="module")
+def module_database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """For a server that a module's tests share."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('module') / 'frontdesk.db')}"

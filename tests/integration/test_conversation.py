@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -51,7 +52,8 @@ def kinds(events: Sequence[Event]) -> list[str]:
 
 
 def said(events: Sequence[Event]) -> str:
-    chunks = [msgspec.json.decode(event.payload) for event in events if event.type is EventType.chunk]
+    parts = [part for event in events if event.type is EventType.chunk for part in event.chunks]
+    chunks = [msgspec.json.decode(part) for part in parts]
     return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
 
 
@@ -219,7 +221,7 @@ async def test_50_at_once_never_run_together(core: Core, model_stub: ModelStub, 
     if mode is not IfActive.interrupt:
         assert {row.state for row in rows} == {"completed"}
     began = sorted((row for row in rows if row.started_at), key=lambda row: str(row.started_at))
-    assert all(str(e.finished_at) <= str(l.started_at) for e, l in zip(began, began[1:], strict=False))
+    assert all(str(one.finished_at) <= str(next_one.started_at) for one, next_one in pairwise(began))
     listed = []
     page: str | None = None
     while items := (await core.messages.list_messages(core.user, thread_id, Page(limit=30, after=page)))[0]:

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 
 from frontdesk.conversation.executions.models import Execution
+from frontdesk.conversation.messages.models import MODEL_LENGTH, Message
+from frontdesk.conversation.threads.models import CONVERSATION_ID_LENGTH
 from frontdesk.ports.language_model import ModelChunks, Usage
 
 
@@ -14,6 +16,21 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution
     history: list[dict[str, Any]]
     conversation_id: str | None
+
+
+class StoredText(msgspec.Struct, frozen=True):
+    """The payload of a `snapshot`: the text as it is stored."""
+
+    text: str
+    model: str | None
+    message_id: str
+    created: int
+    usage: Usage | None
+
+    @classmethod
+    def of(cls, message: Message) -> bytes:
+        created = int(message.created_at.timestamp())
+        return msgspec.json.encode(cls(message.text, message.model, message.id, created, message.usage))
 
 
 class Answer:
@@ -53,7 +70,8 @@ class Answer:
     def text(self) -> str:
         if len(self._parts) > 1:
             self._parts = ["".join(self._parts)]
-        return self._parts[0] if self._parts else ""
+        # PostgreSQL has no NUL in its texts.
+        return self._parts[0].replace("\0", "\ufffd") if self._parts else ""
 
     def absorb(self, chunks: ModelChunks) -> None:
         if chunks.text:
@@ -64,8 +82,12 @@ class Answer:
         if chunks.usage is not None:
             self.usage = chunks.usage
         if chunks.model is not None:
-            self.model = chunks.model
-        if chunks.conversation_id is not None:
+            self.model = chunks.model.replace("\0", "\ufffd")[:MODEL_LENGTH]
+        if chunks.conversation_id is not None and _is_storable(chunks.conversation_id):
             self.conversation_id = chunks.conversation_id
         if chunks.agent_status is not None:
             self.agent_status = chunks.agent_status
+
+
+def _is_storable(conversation_id: str) -> bool:
+    return len(conversation_id) <= CONVERSATION_ID_LENGTH and "\0" not in conversation_id

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
 from frontdesk.conversation.drafts import Draft, IfActive, answer_message, execution_of, user_message
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.ending import Ending, finish_execution
+from frontdesk.conversation.executions.ending import Ending, finish_execution, last_entries
 from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
@@ -28,7 +27,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.execution_engine import ExecutionEngine
-from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
+from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
 
 _TRIES = 5
 
@@ -68,10 +67,12 @@ class ConversationService:
 
         def begin(connection: Connection) -> _Begun:
             thread = threads.get(connection, principal, thread_id, lock=True)
+            if draft.parent_id is not None:
+                messages.get(connection, thread_id, draft.parent_id)
             _admit(thread, draft.if_active)
             return self._begin_message(connection, thread, draft)
 
-        return await self._begin(thread_id, begin, key=key, if_active=draft.if_active)
+        return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
 
     async def regenerate(
         self,
@@ -95,7 +96,7 @@ class ConversationService:
             _admit(thread, if_active)
             return self._begin_sibling(connection, thread, source, model=model)
 
-        return await self._begin(thread_id, begin, key=key, if_active=if_active)
+        return await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
 
     async def cancel(
         self, principal: Principal, thread_id: str, execution_id: str, *, key: IdempotencyKey | None = None
@@ -104,7 +105,7 @@ class ConversationService:
 
         Stopping a stopped one is fine. Raises `IllegalTransitionError` when it has completed or failed.
         """
-        if (known := await self._known(key, Execution)) is not None:
+        if key is not None and (known := await self._find_stopped(principal, thread_id, key)) is not None:
             return known
         execution = await self._read_execution(principal, thread_id, execution_id)
         stopped = await self._stop(execution)
@@ -124,6 +125,7 @@ class ConversationService:
 
     async def _begin(
         self,
+        principal: Principal,
         thread_id: str,
         begin: Callable[[Connection], _Begun],
         *,
@@ -142,8 +144,12 @@ class ConversationService:
             return begun[0].message
 
         def work(connection: Connection) -> Once[Message]:
-            return once(connection, key, Message, effect=lambda: effect(connection))
+            made = once(connection, key, Message, effect=lambda: effect(connection))
+            if made.replayed:
+                threads.get(connection, principal, thread_id, include_deleted=True)
+            return made
 
+        # Tried before anything is stopped: a request that is refused must not end an answer.
         for attempt in range(1, _TRIES + 1):
             try:
                 stored = await self._database.write(work)
@@ -158,16 +164,16 @@ class ConversationService:
             self._announce(begun[0])
         return stored
 
-    async def _known(self, key: IdempotencyKey | None, kind: type[Any]) -> Once[Any] | None:
-        if key is None:
-            return None
-        return await self._database.read(lambda connection: find_result(connection, key, kind))
+    async def _find_stopped(self, principal: Principal, thread_id: str, key: IdempotencyKey) -> Once[Execution] | None:
+        def work(connection: Connection) -> Once[Execution] | None:
+            threads.get(connection, principal, thread_id, include_deleted=True)
+            return find_result(connection, key, Execution)
+
+        return await self._database.read(work)
 
     def _begin_message(self, connection: Connection, thread: Thread, draft: Draft) -> _Begun:
         now = self._clock.now()
-        parent_id = thread.leaf_message_id
-        if draft.parent_id is not None:
-            parent_id = messages.get(connection, thread.id, draft.parent_id).id
+        parent_id = draft.parent_id or thread.leaf_message_id
         execution_id = new_id() if self._llm_enabled else None
         message = user_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
         if execution_id is None:
@@ -239,14 +245,17 @@ class ConversationService:
     async def _end_elsewhere(self, execution: Execution) -> None:
         """End one that does not run here; its runner, if it has one, finds its fence gone."""
         ending = Ending(state=ExecutionState.interrupted, text=None, model=None)
+        held = execution.attempt == 0 or self._log.holds(execution.thread_id, execution.id)
+
+        def work(connection: Connection) -> tuple[str | None, list[Entry]]:
+            next_id = finish_execution(connection, execution, ending, now=self._clock.now())
+            return next_id, last_entries(connection, execution, ending, held=held)
+
         try:
-            next_id = await self._database.write(
-                lambda connection: finish_execution(connection, execution, ending, now=self._clock.now())
-            )
+            next_id, entries = await self._database.write(work)
         except StaleAttemptError:
             return
-        entry = (EventType.execution_interrupted, ending.payload())
-        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=[entry])
+        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=entries)
         if next_id is not None:
             self._engine.start(next_id)
 

@@ -19,12 +19,12 @@ from starlette.responses import Response
 
 from frontdesk.errors import BadTokenError, ConfigurationError, UnauthenticatedError
 from frontdesk.http.bodies import decode_json, read_body
-from frontdesk.http.problems import MEDIA_TYPE, Problem
 from frontdesk.http.services import services
 from frontdesk.identity.principal import Principal
 
 _PRINCIPAL = "frontdesk.principal"
 _ARRIVED_AT = "frontdesk.arrived_at"
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 
@@ -110,17 +110,17 @@ class DeclaredRoute(APIRoute):
         async def admitted(request: Request) -> Response:
             request.scope[_ARRIVED_AT] = services(request).clock.now()
             request.scope[_PRINCIPAL] = await self.declaration.admit(request)
-            if self.body_field is not None:
-                await _take_body(request)
+            if request.method in _WITH_BODY:
+                await _take_body(request, has_json=self.body_field is not None)
             return await handle(request)
 
         return admitted
 
 
-async def _take_body(request: Request) -> None:
+async def _take_body(request: Request, *, has_json: bool) -> None:
     body = await read_body(request, services(request).settings.max_body_bytes)
     request._body = body  # noqa: SLF001  Starlette's own cache: FastAPI reads the body and its JSON from there
-    if body and _is_json(request):
+    if body and has_json and _is_json(request):
         request._json = decode_json(body)  # noqa: SLF001
 
 
@@ -137,9 +137,3 @@ def arrived_at(request: Request) -> datetime:
 
 def api_router(prefix: str, *, tag: str) -> APIRouter:
     return APIRouter(prefix=prefix, tags=[tag], route_class=DeclaredRoute)
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of the failures that a route can answer with."""
-    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema(ref_template="#/components/schemas/{model}")}}
-    return {status: {"description": "A problem document", "content": content} for status in statuses}

@@ -7,9 +7,9 @@ would be collected in memory, and the loop be busy copying it.
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from frontdesk.errors import HeadTooLargeError
+from frontdesk.errors import BadRequestError, FrontdeskError, HeadTooLargeError
 from frontdesk.http.event_stream import SERVER_ABORT
 from frontdesk.http.problems import render
 
@@ -44,8 +44,10 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._head_since = self.loop.time()
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_refusal())
-            self.transport.close()
+            self._refuse(HeadTooLargeError())
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(BadRequestError(msg))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -59,16 +61,17 @@ class GatewayProtocol(HttpToolsProtocol):
         self._in_head = True
         super().on_message_complete()
 
+    def _refuse(self, error: FrontdeskError) -> None:
+        """The last answer on a connection whose bytes cannot be read any further."""
+        response = render(error, None)
+        fields = [b"connection: close", *(name + b": " + value for name, value in response.raw_headers)]
+        head = b"\r\n".join([STATUS_LINE[error.status].rstrip(), *fields, b"", b""])
+        self.transport.write(head + bytes(response.body))
+        self.transport.close()
+
     def _check_head(self) -> None:
         now = self.loop.time()
         if self._head_since is not None and now - self._head_since >= HEAD_SECONDS:
             self.transport.abort()
         else:
             self._timer = self.loop.call_later(HEAD_SECONDS, self._check_head)
-
-
-def _refusal() -> bytes:
-    response = render(HeadTooLargeError(), None)
-    fields = [b"connection: close", *(name + b": " + value for name, value in response.raw_headers)]
-    head = b"\r\n".join([b"HTTP/1.1 431 Request Header Fields Too Large", *fields, b"", b""])
-    return head + bytes(response.body)

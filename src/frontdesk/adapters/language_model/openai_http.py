@@ -257,7 +257,8 @@ class Answer(AsyncIterator[ModelChunks]):
         if wire.DONE in events:
             self._over = True
             del events[events.index(wire.DONE) :]
-        events = [event for event in events if event]
+        if b"" in events:
+            events = [event for event in events if event]
         if not events:
             return
         self._batch, self._failure = wire.read_chunks(events)

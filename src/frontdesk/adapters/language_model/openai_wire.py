@@ -77,13 +77,16 @@ def read_chunks(events: Sequence[bytes]) -> tuple[ModelChunks | None, ModelCallE
 
     All are decoded in one call; only when that fails, or an event holds more or less than one object, one by one.
     """
+    lines = b"\n".join(events)
     try:
-        frames: Sequence[FrameWithoutUsage] = _decode_lines(b"\n".join(events))
+        frames: Sequence[FrameWithoutUsage] = _decode_lines(lines)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        frames = ()
-    if len(frames) == len(events) and not any(frame.error for frame in frames):
-        return _gathered(events, frames), None
-    return _read_singly(events)
+        return _read_singly(events)
+    if len(frames) != len(events):
+        return _read_singly(events)
+    if lines.count(b"\n") != len(events) - 1:
+        events = _on_one_line(events)
+    return _gathered(events, frames)
 
 
 def read_chunk(data: bytes) -> ModelChunks:
@@ -96,31 +99,37 @@ def read_chunk(data: bytes) -> ModelChunks:
 
 def _read_singly(events: Sequence[bytes]) -> tuple[ModelChunks | None, ModelCallError | None]:
     frames: list[FrameWithoutUsage] = []
-    error = None
     for data in events:
         try:
-            frame = _read_frame(data)
-        except ModelCallError as raised:
-            error = raised
-            break
-        frames.append(frame)
-    return (_gathered(events[: len(frames)], frames) if frames else None), error
+            frames.append(_read_frame(data))
+        except ModelCallError as error:
+            chunks, earlier = _gathered(_on_one_line(events[: len(frames)]), frames)
+            return chunks, earlier or error
+    return _gathered(_on_one_line(events), frames)
 
 
 def _read_frame(data: bytes) -> FrameWithoutUsage:
     try:
-        frame: FrameWithoutUsage = _decode_frame(data)
+        return _decode_frame(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        frame = _without_usage(data)
-    if frame.error:
-        raise failure("error_in_stream")
-    return frame
+        return _without_usage(data)
 
 
-def _gathered(events: Sequence[bytes], frames: Sequence[FrameWithoutUsage]) -> ModelChunks:
+def _on_one_line(events: Sequence[bytes]) -> Sequence[bytes]:
+    """A line break in JSON stands between tokens, never in a string, so that a space says the same."""
+    return [event.replace(b"\n", b" ") for event in events]
+
+
+def _gathered(
+    events: Sequence[bytes], frames: Sequence[FrameWithoutUsage]
+) -> tuple[ModelChunks | None, ModelCallError | None]:
     texts: list[str] = []
-    finish_reason = model = conversation_id = agent_status = usage = None
+    finish_reason = model = conversation_id = agent_status = usage = error = None
     for frame in frames:
+        if frame.error:
+            error = failure("error_in_stream")
+            events = events[: frames.index(frame)]
+            break
         if frame.choices:
             choice = frame.choices[0]
             if choice.delta is not None and choice.delta.content:
@@ -130,9 +139,10 @@ def _gathered(events: Sequence[bytes], frames: Sequence[FrameWithoutUsage]) -> M
         agent_status = frame.agent_status or agent_status
         model = frame.model or model
         usage = getattr(frame, "usage", None) or usage
-    # A line break in JSON stands between tokens, never in a string, so that a space says the same.
-    data = [event if b"\n" not in event else event.replace(b"\n", b" ") for event in events]
-    return ModelChunks(data, "".join(texts), len(texts), finish_reason, model, conversation_id, agent_status, usage)
+    if not events:
+        return None, error
+    text = "".join(texts)
+    return ModelChunks(events, text, len(texts), finish_reason, model, conversation_id, agent_status, usage), error
 
 
 def _without_usage(data: bytes) -> FrameWithoutUsage:

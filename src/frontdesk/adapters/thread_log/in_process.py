@@ -29,7 +29,7 @@ class _Stream:
     The thread's own events before `own_until` have served their time.
     """
 
-    __slots__ = ("base", "bytes", "end", "events", "fences", "first", "followers", "numbers", "own_until")
+    __slots__ = ("base", "bytes", "end", "events", "fences", "first", "followers", "numbers", "own_until", "sizes")
 
     def __init__(self, base: int) -> None:
         self.base = base
@@ -38,6 +38,7 @@ class _Stream:
         self.bytes = 0
         self.events: list[Event] = []
         self.numbers: list[int] = []
+        self.sizes: list[int] = []
         self.fences: dict[str, int] = {}
         self.first: dict[str, int] = {}
         self.followers: list[InProcessFollower] = []
@@ -46,13 +47,16 @@ class _Stream:
         self.events.append(event)
         self.numbers.append(number)
         self.end = number + 1
-        self.bytes += _size(event)
+        size = len(event.payload) + sum(map(len, event.chunks)) + _EVENT_BYTES
+        self.sizes.append(size)
+        self.bytes += size
 
     def trim(self, count: int) -> None:
         if count:
             self.base = self.numbers[count - 1] + 1
-            self.bytes -= sum(map(_size, self.events[:count]))
+            self.bytes -= sum(self.sizes[:count])
             del self.events[:count]
+            del self.sizes[:count]
             del self.numbers[:count]
 
 
@@ -102,7 +106,7 @@ class InProcessFollower:
             self._position = stream.numbers[index] + 1
             if self._execution_id is None or event.execution_id == self._execution_id:
                 batch.append(event)
-                size += _size(event)
+                size += stream.sizes[index]
                 if size >= _BATCH_BYTES:
                     break
         return batch
@@ -226,11 +230,11 @@ class InProcessThreadLog:
 
     def _retire(self, thread_id: str, stream: _Stream, execution_id: str, *, count: int) -> None:
         """A finished execution, or `count` new events of the thread itself, which live as long."""
-        retired = stream.events[-count:]
+        size = sum(stream.sizes[-count:])
         if execution_id:
             stream.fences[execution_id] = _CLOSED
-            retired = [event for event in stream.events if event.execution_id == execution_id]
-        size = sum(map(_size, retired))
+            ours = zip(stream.events, stream.sizes, strict=True)
+            size = sum(size for event, size in ours if event.execution_id == execution_id)
         until = self._clock.monotonic() + self._retention
         self._finished.append((until, thread_id, execution_id, size, stream.end))
         self._finished_bytes += size
@@ -273,16 +277,12 @@ class InProcessThreadLog:
     def _shorten(self, stream: _Stream, *, keep: int) -> None:
         """All but the newest `keep` events may go: a reader that keeps up has not seen those yet."""
         count, freed = 0, 0
-        for event in stream.events[:-keep]:
+        for size in stream.sizes[:-keep]:
             if freed >= self._thread_bytes // 2:
                 break
-            freed += _size(event)
+            freed += size
             count += 1
         stream.trim(count)
-
-
-def _size(event: Event) -> int:
-    return len(event.payload) + sum(map(len, event.chunks)) + _EVENT_BYTES
 
 
 def _from(event: Event, number: int, position: int) -> Event:

@@ -96,9 +96,13 @@ class MessageService:
             messages.get(connection, thread_id, message_id)
             return messages.put_feedback(connection, record)
 
-        return await self._database.write(
-            lambda connection: once(connection, key, Feedback, effect=lambda: effect(connection))
-        )
+        def work(connection: Connection) -> Once[Feedback]:
+            made = once(connection, key, Feedback, effect=lambda: effect(connection))
+            if made.replayed:
+                threads.get(connection, principal, thread_id, include_deleted=True)
+            return made
+
+        return await self._database.write(work)
 
 
 def _require_finished(connection: Connection, message: Message) -> None:

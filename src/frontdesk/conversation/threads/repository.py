@@ -48,6 +48,16 @@ def get(
     return thread
 
 
+def get_place(connection: Connection, principal: Principal, thread_id: str) -> Thread:
+    """One of the principal's threads as a place in their list, which also shows what they may not use now.
+
+    Raises `NotFoundError`.
+    """
+    thread = get_unscoped(connection, thread_id)
+    access.own_thread(principal, owner_id=thread.user_id)
+    return thread
+
+
 def get_unscoped(connection: Connection, thread_id: str, *, lock: bool = False) -> Thread:
     """For the engine alone, which acts for nobody. Raises `NotFoundError`."""
     row = (_LOCKED if lock else _BY_ID).one_or_none(connection, {"thread_id": thread_id})

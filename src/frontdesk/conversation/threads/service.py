@@ -89,7 +89,7 @@ class ThreadService:
         def work(connection: Connection) -> tuple[list[Thread], int]:
             after = None
             if page.after is not None:
-                after = threads.get(connection, principal, page.after, include_deleted=True)
+                after = threads.get_place(connection, principal, page.after)
             items = threads.list_page(
                 connection,
                 principal,
@@ -125,7 +125,7 @@ class ThreadService:
         return changed
 
     async def delete(self, principal: Principal, thread_id: str, *, purge: bool) -> None:
-        """Hide the thread, so that no answer begins, and stop those there are; purged, all that belongs to it is erased."""
+        """Hide the thread and stop its answers; purged, all that belongs to it is erased."""
         if not purge:
             await self.change(principal, thread_id, {"is_deleted": True})
             return

@@ -2,7 +2,9 @@ import msgspec
 from fastapi import Request, Response
 
 from frontdesk import __version__
-from frontdesk.http.routing import api_router, operator, problems, public
+from frontdesk.errors import NotReadyError
+from frontdesk.http.description import problems
+from frontdesk.http.routing import api_router, operator, public
 from frontdesk.http.services import services
 
 router = api_router("", tag="operations")
@@ -16,8 +18,11 @@ async def health() -> dict[str, str]:
 @router.get("/health/ready", dependencies=[public], responses=problems(503))
 async def ready(request: Request) -> Response:
     is_ready, parts = await services(request).health.report()
-    body = {"status": "ok" if is_ready else "unavailable", "version": __version__, "parts": parts}
-    return Response(msgspec.json.encode(body), 200 if is_ready else 503, media_type="application/json")
+    if not is_ready:
+        down = ", ".join(name for name, part in parts.items() if part.needed and part.status != "ok")
+        raise NotReadyError(f"Down: {down}", version=__version__, parts=parts)
+    body = {"status": "ok", "version": __version__, "parts": parts}
+    return Response(msgspec.json.encode(body), media_type="application/json")
 
 
 @router.get("/metrics", dependencies=[operator], response_class=Response, responses=problems(401))

@@ -4,8 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from frontdesk.http.addresses import client_address, parse_networks
+from frontdesk.http.description import problems
 from frontdesk.http.idempotency import PossibleIdempotency
-from frontdesk.http.routing import Caller, PossibleCaller, api_router, arrived_at, problems, public
+from frontdesk.http.routing import Caller, PossibleCaller, api_router, arrived_at, public
 from frontdesk.http.services import services
 from frontdesk.identity.tokens.models import TokenPair
 from frontdesk.surfaces.threads_api.account_schemas import LoginIn, RefreshIn, RegisterIn, TokenPairOut, UserOut
@@ -48,7 +49,7 @@ async def refresh(request: Request, response: Response, body: RefreshIn) -> Toke
     return await services(request).tokens.refresh(body.refresh_token, arrived_at=arrived_at(request))
 
 
-@router.post("/logout", status_code=204, responses=problems(401, 503))
+@router.post("/logout", status_code=204, responses=problems(400, 401, 413, 503))
 async def logout(request: Request, caller: Caller) -> None:
     """Every token of the caller is dead at once, on every device."""
     await services(request).tokens.logout(caller.id)

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.feed import StoredText
+from frontdesk.conversation.answer import StoredText
 from frontdesk.errors import BadCursorError
-from frontdesk.ports.thread_log import Event, EventType
+from frontdesk.ports.thread_log import TERMINAL, Event, EventType
 
 _CURSOR = re.compile(r"(?P<cursor>(?:[0-9a-z]{1,32}|stored|stored-void)-[0-9]{1,18})?(?P<skip>~1)?", re.ASCII)
 _DONE = b"data: [DONE]\n\n"
@@ -71,13 +71,14 @@ class ThreadsApiEncoder:
             return [self._state(state)]
         if event.type is EventType.snapshot:
             return [self._text(msgspec.json.decode(event.payload, type=StoredText))]
+        if event.type not in TERMINAL:
+            return []
         ending = msgspec.json.decode(event.payload)
         if event.type is EventType.execution_failed:
             return [self._state("failed", "error"), _error(ending["error"])]
         if ending.get("announced"):
             return []
-        state = "completed" if event.type is EventType.execution_completed else "interrupted"
-        return [self._state(state, "stop")]
+        return [self._state("completed" if event.type is EventType.execution_completed else "interrupted", "stop")]
 
     def _state(self, state: str, finish_reason: str | None = None) -> bytes:
         chunk: dict[str, Any] = {

@@ -6,9 +6,10 @@ from frontdesk.conversation.drafts import Draft
 from frontdesk.conversation.executions.models import Execution
 from frontdesk.conversation.messages.models import Feedback, Message
 from frontdesk.database.idempotency import Once
+from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import REPLAYED, Idempotency
-from frontdesk.http.routing import Caller, api_router, problems
+from frontdesk.http.routing import Caller, api_router
 from frontdesk.http.services import services
 from frontdesk.surfaces.threads_api.encoding import ThreadsApiEncoder, parse_last_event_id
 from frontdesk.surfaces.threads_api.parameters import (
@@ -53,7 +54,7 @@ async def send_message(
     return sent.result
 
 
-@router.post("/messages/stream", response_class=EventStream, responses={**_SENDING, **_STREAM})
+@router.post("/messages/stream", status_code=200, response_class=EventStream, responses={**_SENDING, **_STREAM})
 async def send_and_stream(
     request: Request, caller: Caller, thread_id: ThreadId, body: MessageIn, key: Idempotency
 ) -> Response:
@@ -107,6 +108,7 @@ async def judge_message(
 
 @router.get(
     "/executions/{execution_id}/stream",
+    status_code=200,
     response_class=EventStream,
     responses={**problems(400, 401, 403, 404, 422, 503), **_STREAM},
 )

@@ -1,6 +1,7 @@
 from fastapi import Request
 
-from frontdesk.http.routing import Caller, api_router, problems
+from frontdesk.http.description import problems
+from frontdesk.http.routing import Caller, api_router
 from frontdesk.http.services import services
 from frontdesk.surfaces.threads_api.schemas import ModelListOut
 

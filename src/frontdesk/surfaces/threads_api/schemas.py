@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from frontdesk.conversation.drafts import IfActive
 from frontdesk.conversation.executions.models import ExecutionState
@@ -116,7 +116,7 @@ class ThreadPatch(BaseModel):
     title: Title | None = None
     summary: Summary | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
-    is_deleted: bool = False
+    is_deleted: StrictBool = False
 
 
 class MessageIn(BaseModel):

@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Query, Request, Response
@@ -7,8 +7,9 @@ from fastapi.responses import StreamingResponse
 
 from frontdesk.conversation.messages.models import Message
 from frontdesk.conversation.threads.models import Thread
+from frontdesk.http.description import problems
 from frontdesk.http.idempotency import Idempotency
-from frontdesk.http.routing import Caller, api_router, problems
+from frontdesk.http.routing import Caller, api_router
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT
 from frontdesk.surfaces.threads_api.parameters import PageQuery, ThreadId, mark_replayed
@@ -24,6 +25,9 @@ from frontdesk.surfaces.threads_api.schemas import (
 )
 
 router = api_router("/threads", tag="threads")
+_EXPORT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The thread as a file", "content": {"application/json": {}, "text/markdown": {}}}
+}
 provider_router = api_router("/provider-threads", tag="provider threads")
 
 
@@ -79,7 +83,7 @@ async def delete_thread(
     await services(request).threads.delete(caller, thread_id, purge=purge)
 
 
-@router.get("/{thread_id}/export", response_class=Response, responses=problems(401, 403, 404, 422, 503))
+@router.get("/{thread_id}/export", response_class=Response, responses={**problems(401, 403, 404, 422, 503), **_EXPORT})
 async def export_thread(
     request: Request,
     caller: Caller,

@@ -1,0 +1,58 @@
+"""The OpenAPI document as this program answers: failures are problem documents, described once."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from frontdesk.http.problems import MEDIA_TYPE, Problem
+
+_SCHEMAS = "#/components/schemas/"
+_TEXT = {"schema": {"type": "string"}}
+_SECONDS = {"description": "Seconds to wait", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
+_WAYS: dict[str, list[dict[str, list[str]]]] = {
+    "public": [],
+    "user or nobody": [{}, {"user": []}],
+    "operator": [{}, {"operator": []}],
+}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"description": "The scheme (RFC 6750)", "required": True, **_TEXT}},
+    429: {
+        "Retry-After": {"required": True, **_SECONDS},
+        "RateLimit": {"description": "What is left of the limit", "required": True, **_TEXT},
+        "RateLimit-Policy": {"description": "The limit", "required": True, **_TEXT},
+    },
+    503: {"Retry-After": _SECONDS},
+}
+
+
+class DescribedAPI(FastAPI):
+    """Redirects nothing: where to would be the Host header's word."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(redirect_slashes=False, docs_url=None, redoc_url=None, **settings)
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            components = super().openapi()["components"]
+            schema = Problem.model_json_schema(ref_template=_SCHEMAS + "{model}")
+            components["schemas"].update(schema.pop("$defs"), Problem=schema)
+            _describe_security(super().openapi())
+        return super().openapi()
+
+
+def _describe_security(document: dict[str, Any]) -> None:
+    """What the framework takes for schemes of their own are ways to do without one."""
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        (declared,) = operation["security"]
+        operation["security"] = _WAYS.get(next(iter(declared)), [declared])
+    for name in _WAYS.keys() - {"operator"}:
+        del document["components"]["securitySchemes"][name]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of the failures that a route can answer with."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"{_SCHEMAS}Problem"}}}
+    return {
+        status: {"description": "A problem document", "headers": _HEADERS.get(status, {}), "content": content}
+        for status in statuses
+    }

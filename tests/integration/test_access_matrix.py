@@ -1,0 +1,308 @@
+"""Who may reach what: every route of the program with every id that it takes, for everyone who may not use that id."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import chain, product
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from frontdesk.app import build_http
+from frontdesk.kit.ids import new_id
+from harness.callers import Caller, assert_problem, founder, newcomer
+from harness.identities import settings_for
+from harness.model_stub import ModelStub
+from harness.served import served
+
+PREFIX = "/api"
+PATH_ID = re.compile(r"{(\w+)}")
+WITHOUT_TOKEN = {
+    "POST /auth/register",
+    "POST /auth/login",
+    "POST /auth/refresh",
+    "GET /openapi.json",
+    "GET /health",
+    "GET /health/ready",
+    "GET /metrics",
+}
+# Each protected route, with a body that it accepts.
+MATRIX: dict[str, dict[str, Any] | None] = {
+    "POST /auth/logout": None,
+    "GET /auth/me": None,
+    "GET /models": None,
+    "POST /threads": {"title": "mine"},
+    "GET /threads": None,
+    "GET /threads/{thread_id}": None,
+    "PATCH /threads/{thread_id}": {"title": "taken", "metadata": {"taken": 1}, "is_deleted": True},
+    "DELETE /threads/{thread_id}": None,
+    "GET /threads/{thread_id}/export": None,
+    "GET /threads/{thread_id}/messages": None,
+    "POST /threads/{thread_id}/messages": {"text": "taken", "if_active": "interrupt"},
+    "POST /threads/{thread_id}/messages/stream": {"text": "taken", "if_active": "interrupt"},
+    "PATCH /threads/{thread_id}/messages/{message_id}": {"text": "taken"},
+    "POST /threads/{thread_id}/messages/{message_id}/regenerate": {"if_active": "interrupt"},
+    "POST /threads/{thread_id}/messages/{message_id}/feedback": {"kind": "negative", "comment": "taken"},
+    "GET /threads/{thread_id}/executions/{execution_id}/stream": None,
+    "POST /threads/{thread_id}/executions/{execution_id}/cancel": None,
+    "GET /provider-threads/{thread_id}": None,
+    "PUT /provider-threads/{thread_id}": {"conversation_id": "taken"},
+}
+# Query parameters and body members that hold one of our ids, by their names anywhere.
+QUERY_IDS = {"GET /threads": "thread_id", "GET /threads/{thread_id}/messages": "message_id"}
+BODY_IDS = {"parent_id": "message_id", "sender_id": "user_id", "user_id": "user_id"}
+OPAQUE = {"conversation_id"}  # the provider's own
+MORE_QUERIES = {
+    "GET /threads/{thread_id}": ["messages=100", "include_deleted=true"],
+    "DELETE /threads/{thread_id}": ["purge=true"],
+    "GET /threads/{thread_id}/export": ["format=markdown"],
+    "GET /threads/{thread_id}/messages": ["page=2&limit=1"],
+    "GET /threads/{thread_id}/executions/{execution_id}/stream": ["after=stored-1", "after=0-1"],
+}
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The ids of someone's things: a thread with an answered message, and one whose answer is under way."""
+
+    user_id: str
+    ended: dict[str, str]
+    running: dict[str, str]
+
+
+@dataclass(frozen=True)
+class World:
+    client: httpx.AsyncClient
+    owner: Caller
+    strangers: tuple[Caller, ...]
+    holdings: dict[str, Holding]
+
+
+@pytest.fixture(scope="module")
+async def world(module_database_url: str, model_stub: ModelStub) -> AsyncIterator[World]:
+    settings = settings_for(
+        module_database_url,
+        llm_enabled=True,
+        llm_api_base=model_stub.url,
+        llm_default_model="scripted?tokens=3",
+        llm_timeout_seconds=600,
+    )
+    async with served(settings) as client:
+        admin = await founder(client)
+        owner, other = await newcomer(admin, "olga"), await newcomer(admin, "otto")
+        holdings = {person.username: await _settle(person) for person in (admin, owner, other)}
+        yield World(client, owner, (other, admin), holdings)
+        for person in (admin, owner, other):
+            held = holdings[person.username].running
+            path = f"/threads/{held['thread_id']}/executions/{held['execution_id']}/cancel"
+            assert (await person.send("POST", path)).status_code == 202
+
+
+async def _settle(person: Caller) -> Holding:
+    ended = (await person.made("POST", "/threads", json={"title": f"of {person.username}"}))["id"]
+    message = await person.answered(ended, "a secret of mine")
+    await person.made("PUT", f"/provider-threads/{ended}", json={"conversation_id": "c1"})
+    running = (await person.made("POST", "/threads", json={}))["id"]
+    under_way = await person.say(running, "go on", model="scripted?stall_at=0")
+    return Holding(person.id, _ids(message), _ids(under_way))
+
+
+def _ids(message: dict[str, Any]) -> dict[str, str]:
+    return {
+        "thread_id": message["thread_id"],
+        "message_id": message["id"],
+        "execution_id": message["execution_id"],
+    }
+
+
+def _routes() -> dict[str, Any]:
+    """The program's own routes as `METHOD /path`, without the prefix."""
+    http = build_http(settings_for("sqlite:///unused.db"))
+    routes = {}
+    for route in iter_route_contexts(http.routes):
+        assert route.path is not None
+        for method in (route.methods or set()) - {"HEAD"}:
+            routes[f"{method} {route.path.removeprefix(PREFIX)}"] = route
+    return routes
+
+
+def _document() -> dict[str, Any]:
+    return build_http(settings_for("sqlite:///unused.db")).openapi()
+
+
+def _operation(document: dict[str, Any], route: str) -> dict[str, Any]:
+    method, path = route.split(" ")
+    paths = document["paths"]
+    operation: dict[str, Any] = (paths.get(PREFIX + path) or paths[path])[method.lower()]
+    return operation
+
+
+def test_every_route_is_in_the_matrix() -> None:
+    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN
+
+
+def test_every_id_that_a_route_takes_is_in_the_matrix() -> None:
+    document = _document()
+    for route, example in MATRIX.items():
+        operation = _operation(document, route)
+        taken = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"}
+        assert {name for name in taken if name.endswith("_id")} == set(), route
+        pages = "after" in taken and "cursor" not in route and "stream" not in route
+        assert pages == (route in QUERY_IDS), route
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        if body:
+            (name,) = re.findall(r"schemas/(\w+)", str(body))
+            ids = {member for member in document["components"]["schemas"][name]["properties"] if member.endswith("_id")}
+            assert ids <= BODY_IDS.keys() | OPAQUE, route
+            assert example is not None, route
+
+
+def _requests(world: World, person: Caller) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every request in which a path holds an id that is not the caller's, as the route and what fills it."""
+    own = world.holdings[person.username]
+    foreign = world.holdings[world.owner.username]
+    for route in MATRIX:
+        names = PATH_ID.findall(route)
+        for held, mine in product((foreign.ended, foreign.running), (own.ended, own.running)):
+            for picked in product((held, mine), repeat=len(names)):
+                if any(which is held for which in picked):
+                    yield route, {name: which[name] for name, which in zip(names, picked, strict=True)}
+        if len(names) > 1:  # both mine, and of different threads
+            yield route, {name: (own.ended, own.running)[number][name] for number, name in enumerate(names)}
+
+
+def _unknown(ids: dict[str, str], world: World) -> dict[str, str]:
+    """The same with an id that nobody has in place of each that is not the caller's."""
+    held = (ids.values() for holding in world.holdings.values() for ids in (holding.ended, holding.running))
+    known = set(chain.from_iterable(held))
+    return {name: new_id() if value in known else value for name, value in ids.items()}
+
+
+async def _ask(person: Caller, route: str, ids: dict[str, str], query: str = "") -> httpx.Response:
+    method, path = route.split(" ")
+    body = MATRIX[route]
+    request = {} if body is None else {"json": body}
+    return await person.send(method, path.format(**ids) + (f"?{query}" if query else ""), **request)
+
+
+async def _state(world: World) -> list[Any]:
+    """All that the owner can see of what is theirs."""
+    owner, seen = world.owner, []
+    holding = world.holdings[owner.username]
+    for ids in (holding.ended, holding.running):
+        thread = ids["thread_id"]
+        seen += [await owner.made("GET", f"/threads/{thread}/export"), await owner.made("GET", f"/threads/{thread}")]
+    seen.append(await owner.made("GET", "/threads?include_deleted=true"))
+    seen.append(await owner.made("GET", f"/provider-threads/{holding.ended['thread_id']}"))
+    return seen
+
+
+async def test_what_is_anothers_is_missing(world: World) -> None:
+    await world.owner.until(
+        f"/threads/{world.holdings['olga'].running['thread_id']}",
+        lambda thread: thread["messages"][0]["status"] == "running",
+    )
+    before, asked = await _state(world), 0
+    for person in world.strangers:
+        for route, ids in _requests(world, person):
+            for query in ("", *MORE_QUERIES.get(route, ())):
+                refused = assert_problem(await _ask(person, route, ids, query), 404, "not_found")
+                unknown = assert_problem(await _ask(person, route, _unknown(ids, world), query), 404, "not_found")
+                assert refused == unknown, route
+                asked += 1
+    assert asked >= 250
+    assert await _state(world) == before
+
+
+async def test_what_is_anothers_is_missing_in_queries_and_bodies(world: World) -> None:
+    before, sending = await _state(world), "POST /threads/{thread_id}/messages"
+    foreign = world.holdings[world.owner.username]
+    for person in world.strangers:
+        own = world.holdings[person.username]
+        for route, name in QUERY_IDS.items():
+            wrong = [held[name] for held in (foreign.ended, foreign.running)]
+            if name == "message_id":
+                wrong.append(own.running[name])
+            told = [
+                assert_problem(await _ask(person, route, own.ended, f"after={id_}"), 404, "not_found")
+                for id_ in (*wrong, new_id(), "no-id", "")
+            ]
+            assert all(problem == told[0] for problem in told), route
+        for route in (sending, f"{sending}/stream"):
+            path = route.split(" ")[1].format(**own.ended)
+            parents = [foreign.ended["message_id"], foreign.running["message_id"], own.running["message_id"]]
+            told = [
+                assert_problem(await person.send("POST", path, json={"text": "x", "parent_id": id_}), 404, "not_found")
+                for id_ in (*parents, new_id(), "no-id", "")
+            ]
+            assert all(problem == told[0] for problem in told), route
+            for member, sender in product(("sender_id", "user_id"), (foreign.user_id, new_id(), "no-id", "")):
+                for more in ({}, {"sender_id": person.id}, {"user_id": person.id}):
+                    body = {"text": "x", **more, member: sender}
+                    assert_problem(await person.send("POST", path, json=body), 403, "sender_mismatch")
+    assert await _state(world) == before
+
+
+async def test_a_refused_message_does_not_stop_the_answer_under_way(world: World) -> None:
+    """The caller's own thread, so everything but the one wrong id is in order."""
+    own, before = world.holdings[world.owner.username], await _state(world)
+    path = f"/threads/{own.running['thread_id']}/messages"
+    for parent in (own.ended["message_id"], new_id()):
+        body = {"text": "x", "parent_id": parent, "if_active": "interrupt"}
+        assert_problem(await world.owner.send("POST", path, json=body), 404, "not_found")
+        assert_problem(await world.owner.send("POST", f"{path}/stream", json=body), 404, "not_found")
+        again = f"{path}/{parent}/regenerate"
+        assert_problem(await world.owner.send("POST", again, json={"if_active": "interrupt"}), 404, "not_found")
+    assert await _state(world) == before
+
+
+async def test_a_key_is_its_callers_alone(world: World) -> None:
+    titles = set()
+    for person in (world.owner, *world.strangers):
+        key = {"Idempotency-Key": "the same"}
+        made = await person.send("POST", "/threads", json={"title": "the same"}, headers=key)
+        assert (made.status_code, "idempotent-replayed" in made.headers) == (201, False)
+        assert made.json()["user_id"] == person.id
+        titles.add(made.json()["id"])
+    assert len(titles) == 3
+
+
+BAD_TOKENS: list[dict[str, str]] = [
+    {},
+    {"Authorization": ""},
+    {"Authorization": "Bearer"},
+    {"Authorization": "Bearer x.y.z"},
+    {"Authorization": "Basic b2xnYTpjb3JyZWN0IGhvcnNl"},
+    {"Cookie": "access_token=x", "X-User-Id": "olga", "X-Forwarded-User": "olga"},
+]
+
+
+async def test_without_a_token_nothing_is_read(world: World) -> None:
+    before, ids = await _state(world), world.holdings[world.owner.username].ended
+    bodies = [(b'{"broken', "application/json"), (b"\xff\xfe", "text/plain"), (b"[" * 100_000, "application/json")]
+    for route in MATRIX:
+        method, path = route.split(" ")
+        for token, (body, media_type) in product(BAD_TOKENS, bodies):
+            headers = {**token, "Content-Type": media_type, "Idempotency-Key": b"\xe9"}
+            answer = await world.client.request(method, path.format(**ids), content=body, headers=headers)
+            assert_problem(answer, 401)
+        # An id that is not there tells no more than one that is.
+        answer = await world.client.request(method, path.format(thread_id="x", message_id="x", execution_id="x"))
+        assert_problem(answer, 401, "unauthenticated")
+    assert await _state(world) == before
+
+
+async def test_an_administrators_role_opens_no_thread_and_lists_none(world: World) -> None:
+    admin = world.strangers[1]
+    assert (await admin.made("GET", "/auth/me"))["role"] == "admin"
+    listed = await admin.made("GET", "/threads?limit=100&include_deleted=true")
+    assert {thread["user_id"] for thread in listed["items"]} == {admin.id}
+
+
+def test_the_sources_have_no_other_way_in(tmp_path: Path) -> None:
+    """A mounted application or a socket would be outside of the matrix."""
+    kinds = {type(route.original_route).__name__ for route in _routes().values()}
+    assert kinds == {"DeclaredRoute", "Route"}
