@@ -7,7 +7,7 @@ from frontdesk.cli.failures import USAGE, CommandError
 from frontdesk.settings import Settings
 
 # Connections inherit it. Without it the kernel takes megabytes for a reader who takes nothing, and nobody notices.
-_UNSENT_BYTES = 131_072
+_UNSENT_BYTES = 65_536
 
 
 def bind(host: str, port: int, settings: Settings) -> list[socket.socket]:

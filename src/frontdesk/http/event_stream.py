@@ -5,7 +5,7 @@ and not every token. A reader that takes nothing for too long is cut, and may re
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from starlette.responses import Response
@@ -24,6 +24,7 @@ _KEEP_ALIVE = b": keep-alive\n\n"
 _KEEP_ALIVE_SECONDS = 15.0
 SERVER_SEND = "frontdesk.send"
 SERVER_ABORT = "frontdesk.abort"
+SERVER_DRAIN = "frontdesk.drain"
 
 
 class Encoder(Protocol):
@@ -94,6 +95,7 @@ class EventStream(Response):
         self._extra_headers = headers or {}
         self._pump: asyncio.Task[None] | None = None
         self._abort: Callable[[], None] = _keep
+        self._drain: Callable[[], Awaitable[None]] = _go_on
         self._was_cut = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,6 +103,7 @@ class EventStream(Response):
         leaving = asyncio.create_task(self._watch_for_leaving(receive))
         self._pump = asyncio.current_task()
         self._abort = scope.get(SERVER_ABORT, self._abort)
+        self._drain = scope.get(SERVER_DRAIN, self._drain)
         self._streams.add(self)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *extra]})
@@ -140,8 +143,14 @@ class EventStream(Response):
             if body:
                 self.blocked_since = self.wrote_at = time()
                 await send({"type": "http.response.body", "body": body, "more_body": not reader.ended})
+                del events, body  # nothing more is held for a reader than what it is being sent
+                await self._drain()
                 self.blocked_since = None
 
 
 def _keep() -> None:
     """The server gave no way to reset a connection."""
+
+
+async def _go_on() -> None:
+    """The server gave no way to wait for the reader; then the next write does."""

@@ -10,7 +10,7 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from frontdesk.errors import BadRequestError, FrontdeskError, HeadTooLargeError
-from frontdesk.http.event_stream import SERVER_ABORT
+from frontdesk.http.event_stream import SERVER_ABORT, SERVER_DRAIN
 from frontdesk.http.problems import render
 
 HEAD_BYTES = 65_536
@@ -52,6 +52,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[SERVER_ABORT] = self.transport.abort  # type: ignore[literal-required]  # an extension of the scope
+        self.scope[SERVER_DRAIN] = self.flow.drain  # type: ignore[literal-required]  # as above
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes, self._head_since = False, 0, None

@@ -20,6 +20,7 @@ from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Entry, Event, 
 
 _CLOSED = sys.maxsize
 _BATCH_BYTES = 65_536
+_PART_BYTES = 16_384  # of chunks that are one event
 _EVENT_BYTES = 200  # what an event costs beside its payload
 
 
@@ -148,10 +149,11 @@ class InProcessThreadLog:
 
     def append_chunks(self, thread_id: str, execution_id: str, attempt: int, *, chunks: Sequence[bytes]) -> str:
         stream = self._admit(thread_id, execution_id, attempt)
-        number = stream.end + len(chunks) - 1
-        event = Event(f"{self._epoch}-{number}", execution_id, attempt, EventType.chunk, b"", chunks)
-        stream.add(event, number)
-        return self._appended(stream, keep=1)
+        parts = _parts(chunks)
+        for part in parts:
+            number = stream.end + len(part) - 1
+            stream.add(Event(f"{self._epoch}-{number}", execution_id, attempt, EventType.chunk, b"", part), number)
+        return self._appended(stream, keep=len(parts))
 
     def follow(self, thread_id: str, *, execution_id: str | None = None, after: str | None = None) -> InProcessFollower:
         stream = self._streams.get(thread_id)
@@ -283,6 +285,21 @@ class InProcessThreadLog:
             freed += size
             count += 1
         stream.trim(count)
+
+
+def _parts(chunks: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """A read of a fast provider's answer is large: in parts, it does not burst a reader's batch."""
+    if sum(map(len, chunks)) <= _PART_BYTES:
+        return [chunks]
+    parts: list[list[bytes]] = [[]]
+    size = 0
+    for chunk in chunks:
+        if size + len(chunk) > _PART_BYTES and parts[-1]:
+            parts.append([])
+            size = 0
+        parts[-1].append(chunk)
+        size += len(chunk)
+    return list(parts)
 
 
 def _from(event: Event, number: int, position: int) -> Event:
