@@ -80,8 +80,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     path, routes = request.scope["path"], iter_route_contexts(request.app.routes)
-    here = (route for route in routes if route.path is not None and compile_path(route.path)[0].match(path))
-    return {method for route in here for method in route.methods or ()}
+    here = [route for route in routes if route.path is not None and compile_path(route.path)[0].match(path)]
+    return {method for route in here if route.path == here[0].path for method in route.methods or ()}
 
 
 def _fields(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
