@@ -51,7 +51,11 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         limiter = InProcessRateLimiter(clock)
         stack.push_async_callback(limiter.aclose)
         standings = Standings(database, clock)
-        users = _users(settings, clock, database=database, limiter=limiter, standings=standings)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        users = UserService(
+            database, clock, passwords=passwords, throttle=_throttle(settings, limiter), standings=standings
+        )
         tokens = TokenService(database, clock, settings=settings, standings=standings)
         turn = Turn(
             database=database,
@@ -99,16 +103,13 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         )
 
 
-def _users(
-    settings: Settings, clock: Clock, *, database: Database, limiter: RateLimiter, standings: Standings
-) -> UserService:
-    throttle = LoginThrottle(
+def _throttle(settings: Settings, limiter: RateLimiter) -> LoginThrottle:
+    return LoginThrottle(
         limiter,
         per_user=settings.login_attempts_per_user,
         per_address=settings.login_attempts_per_address,
         seconds=settings.login_window_seconds,
     )
-    return UserService(database, clock, passwords=Passwords(), throttle=throttle, standings=standings)
 
 
 def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog:

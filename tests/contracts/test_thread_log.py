@@ -59,7 +59,7 @@ async def refused(log: ThreadLog, attempt: int, *entries: Entry) -> None:
 
 
 def payloads(events: Sequence[Event]) -> list[str]:
-    return [event.payload.decode().rstrip(".") for event in events]
+    return [part.decode().rstrip(".") for event in events for part in event.chunks or (event.payload,)]
 
 
 async def test_a_follower_gets_what_was_and_what_comes_in_order(log: ThreadLog) -> None:
@@ -111,6 +111,35 @@ async def test_an_execution_is_followed_alone(log: ThreadLog) -> None:
     other_cursor = (await take(log.follow("t", execution_id="e0"), 10))[5].cursor
     behind = log.follow("t", execution_id="e1", after=other_cursor)
     assert payloads(await take(behind, 5)) == payloads(mine)[5:]
+
+
+async def test_chunks_of_one_read_are_one_event_and_can_be_resumed_within(log: ThreadLog) -> None:
+    log.append("t", "e", 1, entries=[STARTED])
+    live = log.follow("t", execution_id="e")
+    reads = [["0"], ["1", "2", "3", "4"], ["5", "6"]]
+    cursors = [log.append_chunks("t", "e", 1, chunks=[text.encode() for text in read]) for read in reads]
+    log.append("t", "e", 1, entries=[COMPLETED])
+    events = await take(live, 5)
+    assert [payloads([event]) for event in events[1:4]] == reads
+    assert [event.cursor for event in events[1:4]] == cursors
+    origin, _, first = cursors[0].rpartition("-")
+    for seen, left in enumerate([3, 3, 3, 3, 2, 2, 1]):
+        resumed = log.follow("t", execution_id="e", after=f"{origin}-{int(first) + seen}")
+        rest = await take(resumed, left)
+        assert payloads(rest[:-1]) == [str(number) for number in range(seen + 1, 7)]
+        assert [event.cursor for event in rest] == [event.cursor for event in events[-left:]]
+
+
+async def test_chunks_pass_the_fence_as_any_event(log: ThreadLog) -> None:
+    log.append_chunks("t", "e", 2, chunks=[b"0", b"1"])
+    with pytest.raises(StaleAttemptError):
+        log.append_chunks("t", "e", 1, chunks=[b"late"])
+    log.append("t", "e", 2, entries=[COMPLETED])
+    with pytest.raises(StaleAttemptError):
+        log.append_chunks("t", "e", 2, chunks=[b"late"])
+    assert payloads(await take(log.follow("t"), 2)) == ["0", "1", COMPLETED[1].decode()]
+    assert log.has_ended("t", "e")
+    assert not log.has_ended("t", "other")
 
 
 async def test_threads_do_not_mix(log: ThreadLog) -> None:

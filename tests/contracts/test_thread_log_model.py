@@ -85,6 +85,24 @@ class LogMachine(RuleBasedStateMachine):
                 if event.execution_id == execution:
                     event.free_at = self.now + RETENTION
 
+    @rule(thread=THREADS, execution=EXECUTIONS, attempt=st.integers(0, 3), count=st.integers(1, 5))
+    def append_chunks(self, thread: str, execution: str, attempt: int, count: int) -> None:
+        known = self.threads[thread]
+        if self._forgotten(thread, execution):
+            return
+        texts = [b"%d" % (self.number + index) for index in range(count)]
+        self.number += count
+
+        async def steps() -> str:
+            return self.made.log.append_chunks(thread, execution, attempt, chunks=texts)
+
+        if execution in known.ended or attempt < known.fences.get(execution, 0):
+            with pytest.raises(StaleAttemptError):
+                self.loop.run_until_complete(steps())
+            return
+        self._know(thread, execution, self.loop.run_until_complete(steps()), texts)
+        known.fences[execution] = attempt
+
     @rule(thread=THREADS)
     def append_to_the_thread(self, thread: str) -> None:
         self.number += 1
@@ -97,11 +115,13 @@ class LogMachine(RuleBasedStateMachine):
             await self.made.log.flush(thread)
             return cursor
 
-        last = self.loop.run_until_complete(steps())
+        self._know(thread, execution, self.loop.run_until_complete(steps()), [payload for _, payload in entries])
+
+    def _know(self, thread: str, execution: str, last: str, payloads: list[bytes]) -> None:
         origin, _, number = last.rpartition("-")
-        first = int(number) - len(entries) + 1
+        first = int(number) - len(payloads) + 1
         self.threads[thread].events += [
-            Known(f"{origin}-{first + index}", execution, payload, None) for index, (_, payload) in enumerate(entries)
+            Known(f"{origin}-{first + index}", execution, payload, None) for index, payload in enumerate(payloads)
         ]
 
     @rule(seconds=st.sampled_from([1.0, RETENTION / 3, RETENTION * 2 / 3]))
@@ -168,13 +188,12 @@ class LogMachine(RuleBasedStateMachine):
     def _expect(self, reader: Reader, event: Event) -> None:
         place = self._next_place(reader)
         assert place is not None, f"{event} was never appended"
-        expected = self.threads[reader.thread].events[place]
-        assert (event.cursor, event.execution_id, event.payload) == (
-            expected.cursor,
-            expected.execution_id,
-            expected.payload,
-        )
-        reader.place = place + 1
+        parts = event.chunks or (event.payload,)
+        expected = self.threads[reader.thread].events[place : place + len(parts)]
+        assert list(parts) == [known.payload for known in expected]
+        assert {known.execution_id for known in expected} == {event.execution_id}
+        assert event.cursor == expected[-1].cursor
+        reader.place = place + len(parts)
 
     def _next_place(self, reader: Reader) -> int | None:
         events = self.threads[reader.thread].events

@@ -55,6 +55,10 @@ class Process:
     def pid(self) -> int:
         return self._running().pid
 
+    @property
+    def started(self) -> bool:
+        return self._child is not None
+
     def start(self) -> Self:
         """Starts it; again after `stop` or `kill`, with the log going on in the same file."""
         assert self._child is None, "it runs already"

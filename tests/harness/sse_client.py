@@ -154,9 +154,13 @@ async def open_sse(
     connection.setblocking(False)
     if receive_buffer is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    async with asyncio.timeout(seconds):
-        await asyncio.get_running_loop().sock_connect(connection, (parts.hostname, parts.port or 80))
-        reader, writer = await asyncio.open_connection(sock=connection, limit=receive_buffer or READ_BYTES)
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(connection, (parts.hostname, parts.port or 80))
+            reader, writer = await asyncio.open_connection(sock=connection, limit=receive_buffer or READ_BYTES)
+    except BaseException:
+        connection.close()
+        raise
     try:
         head = {"Host": parts.netloc, "Accept": "text/event-stream", **(headers or {})}
         if last_event_id is not None:

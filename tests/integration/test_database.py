@@ -9,11 +9,12 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, bindparam, func, make_url, select, text
 from sqlalchemy.exc import IntegrityError
 
 from frontdesk.database import Database, open_database
 from frontdesk.database.idempotency import LIFETIME, IdempotencyKey, Once, find_result, once, purge_expired
+from frontdesk.database.prepared import Prepared
 from frontdesk.errors import ConflictError, IdempotencyKeyReusedError, UnavailableError
 from frontdesk.kit.clock import HeldClock
 from harness.processes import Process
@@ -28,7 +29,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = open_database(database_url, pool_size=5, timeout=5)
     await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
     yield database
-    assert database.connections_in_use == 0
+    await unused(database)
     await database.aclose()
 
 
@@ -178,6 +179,51 @@ async def test_sqlite_waits_for_another_process(sqlite_url: str, holder: Path) -
         await database.aclose()
 
 
+SLEEP = Prepared(select(func.pg_sleep(bindparam("seconds"))))
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+async def test_postgres_that_goes_away_in_the_middle_is_unavailable(postgres_url: str, *, prepared: bool) -> None:
+    database = open_database(postgres_url, pool_size=1, timeout=5)
+    other = open_database(postgres_url, pool_size=1, timeout=5)
+    await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
+    pids: asyncio.Queue[int] = asyncio.Queue()
+
+    def work(connection: Connection) -> None:
+        note(1)(connection)
+        pids.put_nowait(connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+        if prepared:
+            SLEEP.all(connection, {"seconds": 5})
+        else:
+            connection.execute(text("SELECT pg_sleep(5)"))
+
+    writing = asyncio.create_task(database.write(work))
+    victim = {"pid": await pids.get()}
+    await other.write(lambda connection: connection.execute(text("SELECT pg_terminate_backend(:pid)"), victim))
+    with pytest.raises(UnavailableError):
+        await writing
+    await database.check()
+    assert await noted(database) == []
+    for opened in (database, other):
+        assert opened.connections_in_use == 0
+        await opened.aclose()
+
+
+async def test_a_new_sqlite_file_that_another_writes_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE notes (n INTEGER PRIMARY KEY)")
+        other.execute("BEGIN IMMEDIATE")
+        database = open_database(f"sqlite:///{path}", pool_size=2, timeout=5)
+        outcomes = asyncio.gather(database.write(note(1)), noted(database), return_exceptions=True)
+        await asyncio.sleep(0.2)
+        other.execute("COMMIT")
+        written, read = await outcomes
+        assert written == 1
+        assert read in ([], [1])
+        await database.aclose()
+
+
 async def test_sqlite_that_stays_busy_is_unavailable_for_all_that_wait(sqlite_url: str) -> None:
     database = open_database(sqlite_url, pool_size=2, timeout=0.2)
     await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
@@ -191,7 +237,23 @@ async def test_sqlite_that_stays_busy_is_unavailable_for_all_that_wait(sqlite_ur
     await database.aclose()
 
 
-async def test_postgres_deadlocks_are_tried_again(postgres_url: str) -> None:
+NOTES = Table("notes", MetaData(), Column("n", Integer, primary_key=True))
+PREPARED = Prepared(select(NOTES.c.n).where(NOTES.c.n == bindparam("n")).with_for_update())
+
+
+def lock_prepared(connection: Connection, number: int) -> None:
+    PREPARED.all(connection, {"n": number})
+
+
+def lock(connection: Connection, number: int) -> None:
+    connection.execute(text("SELECT n FROM notes WHERE n = :n FOR UPDATE"), {"n": number})
+
+
+LOCKS = pytest.mark.parametrize("lock", [lock, lock_prepared])
+
+
+@LOCKS
+async def test_postgres_deadlocks_are_tried_again(postgres_url: str, lock: Callable[[Connection, int], None]) -> None:
     database = open_database(postgres_url, pool_size=5, timeout=10)
     await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
     for number in (1, 2):
@@ -201,9 +263,9 @@ async def test_postgres_deadlocks_are_tried_again(postgres_url: str) -> None:
     def cross(first: int, second: int) -> Work:
         def work(connection: Connection) -> None:
             runs.append((first, second))
-            connection.execute(text("SELECT n FROM notes WHERE n = :n FOR UPDATE"), {"n": first})
+            lock(connection, first)
             connection.execute(text("SELECT pg_sleep(0.3)"))
-            connection.execute(text("SELECT n FROM notes WHERE n = :n FOR UPDATE"), {"n": second})
+            lock(connection, second)
 
         return work
 
@@ -231,7 +293,10 @@ async def test_postgres_serialization_failures_are_tried_again(postgres_url: str
     await database.aclose()
 
 
-async def test_a_postgres_lock_that_is_not_given_in_time_is_unavailable(postgres_url: str) -> None:
+@LOCKS
+async def test_a_postgres_lock_that_is_not_given_in_time_is_unavailable(
+    postgres_url: str, lock: Callable[[Connection, int], None]
+) -> None:
     database = open_database(postgres_url, pool_size=5, timeout=10)
     impatient = open_database(postgres_url, pool_size=1, timeout=0.3)
     await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
@@ -243,11 +308,11 @@ async def test_a_postgres_lock_that_is_not_given_in_time_is_unavailable(postgres
 
     def lock_with_its_own_bound(connection: Connection) -> None:
         connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
-        connection.execute(text("SELECT n FROM notes FOR UPDATE"))
+        lock(connection, 1)
 
     holding = asyncio.create_task(database.write(hold))
     await asyncio.sleep(0.3)
-    for work in (lock_with_its_own_bound, lambda c: c.execute(text("SELECT n FROM notes FOR UPDATE"))):
+    for work in (lock_with_its_own_bound, lambda connection: lock(connection, 1)):
         with pytest.raises(UnavailableError):
             await impatient.write(work)
     await holding

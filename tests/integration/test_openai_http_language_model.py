@@ -9,7 +9,7 @@ import pytest
 
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.model_stub.frames import SECRET
-from frontdesk.ports.language_model import ModelCallError, ModelChunk, ModelRequest, Usage
+from frontdesk.ports.language_model import ModelCallError, ModelChunks, ModelRequest, Usage
 from harness.fault_proxy import FaultProxy, Faults
 from harness.model_stub import ModelStub
 
@@ -44,9 +44,9 @@ def request(script: str) -> ModelRequest:
     return ModelRequest(f"scripted?{script}", MESSAGES)
 
 
-async def answered(model: OpenAIHttpLanguageModel, script: str) -> list[ModelChunk]:
+async def answered(model: OpenAIHttpLanguageModel, script: str) -> list[ModelChunks]:
     async with model.stream(request(script)) as batches:
-        return [chunk async for batch in batches for chunk in batch]
+        return [chunks async for chunks in batches]
 
 
 async def failed(model: OpenAIHttpLanguageModel, script: str) -> tuple[str, ModelCallError]:
@@ -57,7 +57,7 @@ async def failed(model: OpenAIHttpLanguageModel, script: str) -> tuple[str, Mode
     try:
         async with model.stream(request(script)) as batches:
             async for batch in batches:
-                text += text_of(list(batch))
+                text += batch.text
                 heard = loop.time()
     except ModelCallError as failure:
         assert loop.time() - heard < TIMEOUT + 1
@@ -71,21 +71,28 @@ def said(count: int, pattern: str = "t{} ") -> str:
     return "".join(pattern.format(number) for number in range(count))
 
 
-def text_of(chunks: list[ModelChunk]) -> str:
+def text_of(chunks: list[ModelChunks]) -> str:
     return "".join(chunk.text for chunk in chunks)
 
 
 async def test_an_answer_comes_byte_for_byte_with_its_fields(model: OpenAIHttpLanguageModel) -> None:
     chunks = await answered(model, "tokens=300&conversation_id=c9&agent_status=completed&tool_call=look")
     assert text_of(chunks) == said(300)
-    shown = [json.loads(chunk.data) for chunk in chunks]
+    shown = [json.loads(data) for batch in chunks for data in batch.data]
     assert {value["object"] for value in shown} == {"chat.completion.chunk"}
     assert len({value["id"] for value in shown}) == 1
     assert chunks[0].conversation_id == "c9"
-    assert [chunk.tool_calls for chunk in chunks[-5:]] == [True, True, True, False, False]
-    assert (chunks[-2].finish_reason, chunks[-2].agent_status) == ("tool_calls", "completed")
+    assert [bool(value["choices"] and value["choices"][0]["delta"].get("tool_calls")) for value in shown[-5:]] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [batch.finish_reason for batch in chunks if batch.finish_reason] == ["tool_calls"]
+    assert [batch.agent_status for batch in chunks if batch.agent_status][-1] == "completed"
     assert chunks[-1].usage == Usage(3, 300, 303)
-    assert all(b"\n" not in chunk.data for chunk in chunks)
+    assert all(b"\n" not in data for batch in chunks for data in batch.data)
 
 
 async def test_the_call_carries_the_key_and_the_conversation(
@@ -93,7 +100,7 @@ async def test_the_call_carries_the_key_and_the_conversation(
 ) -> None:
     asked = ModelRequest("scripted?key=carries", MESSAGES, conversation_id="c7")
     async with model.stream(asked) as batches:
-        assert text_of([chunk async for batch in batches for chunk in batch]) == said(20)
+        assert text_of([chunks async for chunks in batches]) == said(20)
     call = await model_stub.call("carries", seconds=5)
     assert call["authorized"]
     assert (call["body"]["conversation_id"], call["body"]["stream_options"]) == ("c7", {"include_usage": True})
@@ -105,7 +112,7 @@ async def test_the_call_carries_the_key_and_the_conversation(
 async def test_odd_framing_changes_nothing(model: OpenAIHttpLanguageModel, framing: str) -> None:
     chunks = await answered(model, f"tokens=40&unicode=1&{framing}")
     assert text_of(chunks) == said(40, "t{}é漢🙂 ")
-    assert all(b"\n" not in chunk.data and json.loads(chunk.data) for chunk in chunks)
+    assert all(b"\n" not in data and json.loads(data) for batch in chunks for data in batch.data)
     assert chunks[-1].usage is not None
 
 
@@ -122,7 +129,7 @@ async def test_an_answer_without_some_of_its_end_is_well(model: OpenAIHttpLangua
 async def test_a_provider_that_does_not_stream_is_understood(model: OpenAIHttpLanguageModel) -> None:
     (chunk,) = await answered(model, "tokens=5&plain=1")
     assert (chunk.text, chunk.finish_reason, chunk.usage) == (said(5), "stop", Usage(3, 5, 8))
-    assert json.loads(chunk.data)["choices"][0]["delta"]["role"] == "assistant"
+    assert json.loads(chunk.data[0])["choices"][0]["delta"]["role"] == "assistant"
 
 
 @pytest.mark.parametrize(
@@ -238,7 +245,7 @@ async def test_a_reader_that_is_slow_does_not_count_as_a_silent_provider(model: 
     text = ""
     async with model.stream(request("tokens=4&stall_at=2&stall_ms=400")) as batches:
         async for batch in batches:
-            text += text_of(list(batch))
+            text += batch.text
             await asyncio.sleep(TIMEOUT * 1.2)
     assert text == said(4)
 
@@ -293,7 +300,7 @@ async def raw() -> AsyncIterator[Raw]:
             try:
                 async with model.stream(request("")) as batches:
                     async for batch in batches:
-                        text += text_of(list(batch))
+                        text += batch.text
             except ModelCallError as failure:
                 return text, failure.kind
             return text, ""

@@ -279,7 +279,9 @@ def shapes(good: Claims) -> Forged:
             f"payload flipped at {position}",
             f"{header}.{payload[:position]}{flipped}{payload[position + 1 :]}.{signature}",
         )
-    padded = base64.b64encode(json.dumps(good).encode() + b" ").decode()
+    spaced = json.dumps(good).encode()
+    padded = base64.b64encode(spaced + b" " * (1 if len(spaced) % 3 == 0 else 3 - len(spaced) % 3 + 1)).decode()
+    assert padded.endswith("=")
     text = f"{header}.{padded}"
     proper = segment(hmac.new(SECRET.encode(), text.encode(), "sha256").digest())
     yield "padded payload, signed", f"{text}.{proper}"

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from frontdesk.conversation.feed import StoredText
+from frontdesk.conversation.answer import StoredText
 from frontdesk.errors import BadCursorError
 from frontdesk.ports.language_model import Usage
 from frontdesk.ports.thread_log import Event, EventType
@@ -55,6 +55,15 @@ def test_chunks_are_the_providers_bytes() -> None:
     assert ThreadsApiEncoder(THREAD).encode(events) == (
         b"id: abcd-5\ndata: " + chunks[0] + b"\n\nid: abcd-6\ndata: " + chunks[1] + b"\n\n"
     )
+
+
+def test_chunks_of_one_read_have_each_their_own_id() -> None:
+    read = Event("abcd-7", "e", 1, EventType.chunk, chunks=[b'{"n":1}', b'{"n":2}', b'{"n":3}'])
+    encoder = ThreadsApiEncoder(THREAD)
+    assert encoder.encode([read]) == (
+        b'id: abcd-5\ndata: {"n":1}\n\nid: abcd-6\ndata: {"n":2}\n\nid: abcd-7\ndata: {"n":3}\n\n'
+    )
+    assert encoder.encode([FAILED]).startswith(b"id: abcd-7~1\n")
 
 
 def test_a_completed_answer_says_so_once() -> None:

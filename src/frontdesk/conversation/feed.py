@@ -8,36 +8,24 @@ answer can be joined for ever. A reader holds no database connection and no mode
 import asyncio
 from collections.abc import Sequence
 
-import msgspec
 from sqlalchemy import Connection
 
+from frontdesk.conversation.answer import StoredText
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.ending import Ending
+from frontdesk.conversation.executions.ending import ENDS, Ending
 from frontdesk.conversation.executions.models import FINISHED, Execution
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message
 from frontdesk.conversation.threads import repository as threads
-from frontdesk.conversation.turn import ENDS
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.identity.principal import Principal
-from frontdesk.ports.language_model import Usage
 from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, Follower, ThreadLog
 
 _JOINED = "stored"  # cursors of a stored answer that was read from its start
 _VOIDED = "stored-void"  # cursors of a stored answer whose reader had seen something that is gone
 _CHECKPOINT_WAITS = 40
 _CHECKPOINT_WAIT_SECONDS = 0.25
-
-
-class StoredText(msgspec.Struct, frozen=True):
-    """The payload of a `snapshot`: the text as it is stored."""
-
-    text: str
-    model: str | None
-    message_id: str
-    created: int
-    usage: Usage | None
 
 
 class AnswerReader:
@@ -199,6 +187,9 @@ class Feed:
                 return
             await asyncio.sleep(_CHECKPOINT_WAIT_SECONDS)
             execution, message = await self._stored(execution.thread_id, execution.id)
+            if execution.state in FINISHED:
+                reader.begin_with(_whole(execution, message, _VOIDED), complete=True)
+                return
         raise UnavailableError("The answer is written faster than it is stored; try again", retry_after=2)
 
     async def _stored(self, thread_id: str, execution_id: str) -> tuple[Execution, Message]:
@@ -211,12 +202,7 @@ class Feed:
 
 def _text_so_far(execution: Execution, message: Message) -> Event:
     cursor = execution.checkpoint_cursor or ""
-    return Event(cursor, execution.id, execution.attempt, EventType.snapshot, _payload(message))
-
-
-def _payload(message: Message) -> bytes:
-    created = int(message.created_at.timestamp())
-    return msgspec.json.encode(StoredText(message.text, message.model, message.id, created, message.usage))
+    return Event(cursor, execution.id, execution.attempt, EventType.snapshot, StoredText.of(message))
 
 
 def _void_marker(like: Event) -> Event:
@@ -236,7 +222,7 @@ def _whole(execution: Execution, message: Message, origin: str) -> list[Event]:
     if origin == _JOINED:
         steps = [(EventType.execution_queued, b"{}"), (EventType.execution_started, b"{}")]
     if message.text:
-        steps.append((EventType.snapshot, _payload(message)))
+        steps.append((EventType.snapshot, StoredText.of(message)))
     steps.append((ENDS[execution.state], ending.payload()))
     return [
         Event(f"{origin}-{number}", execution.id, execution.attempt, kind, payload)

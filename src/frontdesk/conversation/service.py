@@ -1,13 +1,14 @@
 """Sending, answering again and stopping: everything that begins or ends an execution on a caller's behalf."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 from sqlalchemy import Connection
 
 from frontdesk.conversation.drafts import Draft, IfActive, answer_message, execution_of, user_message
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.ending import Ending, finish_execution
+from frontdesk.conversation.executions.ending import Ending, finish_execution, last_entries
 from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
@@ -26,7 +27,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.execution_engine import ExecutionEngine
-from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
+from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
 
 _TRIES = 5
 
@@ -132,9 +133,14 @@ class ConversationService:
         if_active: IfActive,
     ) -> Once[Message]:
         begun: list[_Begun] = []
+        in_the_way: list[Execution] = []
 
         def effect(connection: Connection) -> Message:
-            begun[:] = [begin(connection)]
+            try:
+                begun[:] = [begin(connection)]
+            except ExecutionActiveError:
+                in_the_way[:] = executions.list_unfinished(connection, thread_id)
+                raise
             return begun[0].message
 
         def work(connection: Connection) -> Once[Message]:
@@ -144,14 +150,16 @@ class ConversationService:
             return made
 
         # Tried before anything is stopped: a request that is refused must not end an answer.
-        for attempt in range(_TRIES + 1):
+        for attempt in range(1, _TRIES + 1):
             try:
                 stored = await self._database.write(work)
                 break
             except ExecutionActiveError:
                 if if_active is not IfActive.interrupt or attempt == _TRIES:
                     raise
-            await self.stop_all(principal, thread_id)
+            # Only what was there then: a repetition of this request may have begun its answer by now.
+            for execution in reversed(in_the_way):
+                await self._stop(execution)
         if not stored.replayed:
             self._announce(begun[0])
         return stored
@@ -171,7 +179,8 @@ class ConversationService:
         if execution_id is None:
             messages.add(connection, message)
             count = thread.message_count + 1
-            threads.change_head(connection, thread.id, active=None, leaf=message.id, count=count, at=now)
+            active = thread.active_execution_id
+            threads.change_head(connection, thread.id, active=active, leaf=message.id, count=count, at=now)
             return _Begun(message, None, holds_thread=False)
         execution = execution_of(
             thread, execution_id=execution_id, user_message_id=message.id, model=draft.model, now=now
@@ -207,7 +216,8 @@ class ConversationService:
         message, execution = begun.message, begun.execution
         self._log.append(message.thread_id, "", 0, entries=[(EventType.message_added, msgspec.json.encode(message))])
         if execution is not None:
-            self._log.append(message.thread_id, execution.id, 0, entries=[(EventType.execution_queued, b"{}")])
+            with suppress(StaleAttemptError):  # it was stopped before it was announced
+                self._log.append(message.thread_id, execution.id, 0, entries=[(EventType.execution_queued, b"{}")])
             if begun.holds_thread:
                 self._engine.start(execution.id)
 
@@ -235,14 +245,17 @@ class ConversationService:
     async def _end_elsewhere(self, execution: Execution) -> None:
         """End one that does not run here; its runner, if it has one, finds its fence gone."""
         ending = Ending(state=ExecutionState.interrupted, text=None, model=None)
+        held = execution.attempt == 0 or self._log.holds(execution.thread_id, execution.id)
+
+        def work(connection: Connection) -> tuple[str | None, list[Entry]]:
+            next_id = finish_execution(connection, execution, ending, now=self._clock.now())
+            return next_id, last_entries(connection, execution, ending, held=held)
+
         try:
-            next_id = await self._database.write(
-                lambda connection: finish_execution(connection, execution, ending, now=self._clock.now())
-            )
+            next_id, entries = await self._database.write(work)
         except StaleAttemptError:
             return
-        entry = (EventType.execution_interrupted, ending.payload())
-        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=[entry])
+        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=entries)
         if next_id is not None:
             self._engine.start(next_id)
 

@@ -9,9 +9,10 @@ import asyncio
 import structlog
 from anyio import CancelScope
 from opentelemetry import trace
+from sqlalchemy import Connection
 
 from frontdesk.conversation.answer import Answer, Claim
-from frontdesk.conversation.executions.ending import Ending, finish_execution
+from frontdesk.conversation.executions.ending import Ending, finish_execution, last_entries
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.database import Database
@@ -19,17 +20,18 @@ from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel, ModelCallError, ModelRequest
-from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
+from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
 
 _log = structlog.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
 _RETRY_SECONDS = 0.5
-
-ENDS = {
-    ExecutionState.completed: EventType.execution_completed,
-    ExecutionState.failed: EventType.execution_failed,
-    ExecutionState.interrupted: EventType.execution_interrupted,
-}
+_EXHAUSTED = Ending(
+    state=ExecutionState.failed,
+    text=None,
+    model=None,
+    error_code="attempts_exhausted",
+    error_message="The answer was begun too often and never finished",
+)
 
 
 class Turn:
@@ -66,11 +68,11 @@ class Turn:
         """
         execution = claim.execution
         with _tracer.start_as_current_span("execution", attributes={"execution.id": execution.id}):
+            if execution.attempt > self._max_attempts:
+                return await self._end(answer, _EXHAUSTED)
             self._announce(answer)
             error: ModelCallError | None = None
             try:
-                if execution.attempt > self._max_attempts:
-                    raise ModelCallError("attempts_exhausted", "The answer was begun too often and never finished")  # noqa: TRY301
                 with scope:
                     await self._stream(claim, answer)
             except ModelCallError as failure:
@@ -90,7 +92,7 @@ class Turn:
     async def _stream(self, claim: Claim, answer: Answer) -> None:
         execution = claim.execution
         thread_id, execution_id, attempt = execution.thread_id, execution.id, execution.attempt
-        append, chunk_type = self._log.append, EventType.chunk
+        append = self._log.append_chunks
         model = execution.model or await self._models.default()
         answer.model = model
         begun: float | None = self._clock.monotonic()
@@ -103,28 +105,31 @@ class Turn:
                         self._measurements.first_chunk(self._clock.monotonic() - begun)
                         begun = None
                     answer.absorb(chunks)
-                    answer.cursor = append(
-                        thread_id, execution_id, attempt, entries=[(chunk_type, chunk.data) for chunk in chunks]
-                    )
+                    answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
                     heartbeat.defer()
         finally:
             heartbeat.stop()
 
     async def _end(self, answer: Answer, ending: Ending) -> str | None:
         execution = answer.execution
+        thread_id, execution_id = execution.thread_id, execution.id
         answer.ending = True
+        held = ending.text is not None or self._log.holds(thread_id, execution_id)
+
+        def work(connection: Connection) -> tuple[str | None, list[Entry]]:
+            next_id = finish_execution(connection, execution, ending, now=self._clock.now())
+            return next_id, last_entries(connection, execution, ending, held=held)
+
         while True:
             try:
-                next_id = await self._database.write(
-                    lambda connection: finish_execution(connection, execution, ending, now=self._clock.now())
-                )
+                next_id, entries = await self._database.write(work)
             except UnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 break
-        self._append(answer, ENDS[ending.state], ending.payload())
+        self._log.append(thread_id, execution_id, execution.attempt, entries=entries)
         self._measurements.execution_ended(ending.state, answer.tokens)
-        _log.info("execution ended", execution_id=execution.id, state=ending.state, error=ending.error_code)
+        _log.info("execution ended", execution_id=execution_id, state=ending.state, error=ending.error_code)
         return next_id
 
 

@@ -106,3 +106,12 @@ def _reserve(connection: Connection, key: IdempotencyKey) -> bool:
 
 def purge_expired(connection: Connection, now: datetime) -> int:
     return connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at <= now - LIFETIME)).rowcount
+
+
+def forget_results(connection: Connection, principal_id: str, *, naming: str) -> None:
+    """Throw away the principal's keys whose results name an id: what they answered is to be erased with it."""
+    connection.execute(
+        delete(idempotency_keys).where(
+            idempotency_keys.c.principal_id == principal_id, idempotency_keys.c.result.contains(naming, autoescape=True)
+        )
+    )

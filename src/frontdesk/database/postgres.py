@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi as driver
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -21,6 +22,13 @@ _RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED})
 # connection, authorization, catalogue, resources, a lock not given in time, operator intervention (and time limits)
 _CLASSES_OF_ABSENCE = ("08", "28", "3D", "53", "55P03", "57")
 _ATTEMPTS = 4
+_FAILURES = (
+    DBAPIError,
+    driver.Error,
+    PoolTimeoutError,
+    OSError,
+    TimeoutError,
+)  # prepared statements raise the driver's
 
 
 class PostgresDatabase:
@@ -78,7 +86,7 @@ class PostgresDatabase:
         try:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
-        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise _translated(error) from error
 
     async def _write(self, work: Work[T]) -> T:
@@ -86,7 +94,7 @@ class PostgresDatabase:
             try:
                 async with self._engine.begin() as connection:
                     return await _run(connection, work)
-            except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+            except _FAILURES as error:
                 if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRIED:
                     raise _translated(error) from error
         raise AssertionError("unreachable")
@@ -97,15 +105,15 @@ async def _run(connection: AsyncConnection, work: Work[T]) -> T:
 
 
 def _sqlstate(error: BaseException) -> str:
-    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+    return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
 def _translated(error: Exception) -> Exception:
     """An absent or overloaded server is `UnavailableError`; anything else stays what it is."""
     absent = (
-        not isinstance(error, DBAPIError)
-        or error.connection_invalidated
-        or isinstance(error, OperationalError | InterfaceError)
+        not isinstance(error, DBAPIError | driver.Error)
+        or (isinstance(error, DBAPIError) and error.connection_invalidated)
+        or isinstance(error, OperationalError | InterfaceError | driver.OperationalError | driver.InterfaceError)
         or _sqlstate(error).startswith(_CLASSES_OF_ABSENCE)
     )
     return UnavailableError("The database is not available") if absent else error

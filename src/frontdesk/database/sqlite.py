@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
@@ -21,6 +22,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 Outcome = tuple[bool, Any]
 _BATCH = 256
+_BUSY_SECONDS = 0.01
 
 
 class SqliteDatabase:
@@ -126,6 +128,20 @@ def _checked_out(engine: Engine) -> int:
     return engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
 
 
+def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
+    """A new file changes its journal once; SQLite does not wait by itself for another that does it now."""
+    deadline = monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(_BUSY_SECONDS)
+        else:
+            return
+
+
 def _engine(url: URL, *, begin: str, pool_size: int, timeout: float) -> Engine:
     engine = create_engine(
         url,
@@ -141,7 +157,8 @@ def _engine(url: URL, *, begin: str, pool_size: int, timeout: float) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the transactions are SQLAlchemy's, not the driver's
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+        _write_ahead(connection, timeout)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")

@@ -11,7 +11,6 @@ from frontdesk.model_stub.calls import Call, Calls
 from frontdesk.model_stub.script import Script
 from frontdesk.model_stub.wheel import Wheel
 
-FRAMES_PER_WRITE = 16
 RESET_DELAY = 0.01
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
@@ -94,7 +93,7 @@ class Playback:
 
     def _play(self) -> None:
         first = self._position
-        count = 1 if self._script.pause_ms else FRAMES_PER_WRITE
+        count = 1 if self._script.pause_ms else self._script.burst
         last = self._position = min(first + count, self._next_fault, self._total)
         words = self._answer.tokens(first, last) if last > first else b""
         self._call.tokens_sent = last

@@ -37,6 +37,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stall_ms: Milliseconds | None = None
     reset_at: Position = None
     close_at: Position = None
+    burst: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     bad_at: Position = None
     error_at: Position = None
     finish: Flag = 1

@@ -16,7 +16,7 @@ class ExecutionEngine(Protocol):
     async def cancel(self, execution_id: str) -> bool:
         """Stop it if it runs here, and return when its partial text is stored and its terminal event is on the log.
 
-        False when it does not run here.
+        False when it does not run here. Raises `UnavailableError` when the end cannot be stored in time.
         """
         ...
 

@@ -20,17 +20,20 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     total_tokens: int = 0
 
 
-class ModelChunk(msgspec.Struct, frozen=True, gc=False):
-    """One `chat.completion.chunk`. `data` is the provider's JSON as it came, on one line."""
+class ModelChunks(msgspec.Struct, frozen=True, gc=False):
+    """What one read brought: each `chat.completion.chunk` as it came, on one line, and what they say together.
 
-    data: bytes
+    `text` is their text joined and `tokens` how many had some; of every other field it is the last that was given.
+    """
+
+    data: Sequence[bytes]
     text: str = ""
+    tokens: int = 0
     finish_reason: str | None = None
     model: str | None = None
     conversation_id: str | None = None
     agent_status: str | None = None
     usage: Usage | None = None
-    tool_calls: bool = False
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
@@ -52,7 +55,7 @@ class ModelCallError(ProviderError):
 
 
 class LanguageModel(Protocol):
-    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelChunk]]]:
+    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelChunks]]:
         """A call whose chunks arrive in batches, one for each read of the socket; leaving the context closes the call.
 
         Entering sends the request and waits for the first byte. Both entering and iterating raise `ModelCallError`, the

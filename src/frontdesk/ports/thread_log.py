@@ -33,13 +33,18 @@ TERMINAL = frozenset({EventType.execution_completed, EventType.execution_failed,
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """`payload` is JSON in UTF-8 without line breaks; of a `chunk` it is the provider's own bytes."""
+    """`payload` is JSON in UTF-8 without line breaks; of a `chunk` it is the provider's own bytes.
+
+    Chunks that were appended together are one event: they stand in `chunks` instead, `cursor` is the last one's, and
+    the others' cursors lead up to it: all end in `-NUMBER`, and the numbers follow one another.
+    """
 
     cursor: str
     execution_id: str
     attempt: int
     type: EventType
-    payload: bytes
+    payload: bytes = b""
+    chunks: Sequence[bytes] = ()
 
 
 Entry = tuple[EventType, bytes]
@@ -78,6 +83,10 @@ class ThreadLog(Protocol):
         `execution_id` is empty for events of the thread itself. The first batch of a higher attempt raises the
         fence. Raises `StaleAttemptError`, with nothing appended.
         """
+        ...
+
+    def append_chunks(self, thread_id: str, execution_id: str, attempt: int, *, chunks: Sequence[bytes]) -> str:
+        """As `append`, of what one read of a model's answer brought: one event, whatever its length."""
         ...
 
     def follow(self, thread_id: str, *, execution_id: str | None = None, after: str | None = None) -> Follower:

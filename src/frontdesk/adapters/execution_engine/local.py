@@ -23,6 +23,7 @@ from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.thread_log import StaleAttemptError
 
+_STOP_SECONDS = 5.0
 _logger = structlog.get_logger(__name__)
 
 
@@ -78,18 +79,22 @@ class LocalExecutionEngine:
         """
         if self._ticking is None:
             return
-        self._ticking.cancel()
+        ticking, self._ticking = self._ticking, None
+        ticking.cancel()
+        try:
+            await self._checkpoint()
+        except UnavailableError as error:
+            _logger.warning("the last texts are not stored", reason=error.detail)
         tasks = [run.task for run in self._runs.values() if run.task is not None]
-        await self._checkpoint()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(self._ticking, *tasks, return_exceptions=True)
+        await asyncio.gather(ticking, *tasks, return_exceptions=True)
         await self._database.write(
             lambda connection: executions.release(connection, self._owner, now=self._clock.now())
         )
 
     def start(self, execution_id: str) -> None:
-        if execution_id in self._runs or len(self._runs) >= self._concurrency:
+        if self._ticking is None or execution_id in self._runs or len(self._runs) >= self._concurrency:
             return
         run = self._runs[execution_id] = _Run()
         run.task = asyncio.create_task(self._run(execution_id, run))
@@ -99,7 +104,9 @@ class LocalExecutionEngine:
         if run is None or run.task is None:
             return False
         run.scope.cancel()
-        await asyncio.wait([run.task])
+        done, _ = await asyncio.wait([run.task], timeout=_STOP_SECONDS)
+        if not done:
+            raise UnavailableError("The answer is stopped, but cannot be stored yet")
         return True
 
     async def check(self) -> None:

@@ -13,7 +13,7 @@ import aiohttp
 
 from frontdesk.adapters.language_model import openai_wire as wire
 from frontdesk.kit.server_sent_events import EventParser, EventTooLargeError
-from frontdesk.ports.language_model import ModelCallError, ModelChunk, ModelRequest
+from frontdesk.ports.language_model import ModelCallError, ModelChunks, ModelRequest
 
 RETRIED = frozenset({"connect", "reset", "rate_limited", "server_error"})
 FIRST_BACKOFF_SECONDS = 0.2
@@ -53,7 +53,7 @@ class OpenAIHttpLanguageModel:
         self._max_event_bytes = max_event_bytes
         self._opened: aiohttp.ClientSession | None = None
 
-    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[list[ModelChunk]]]:
+    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelChunks]]:
         async def attempt() -> Answer:
             response = await self._send("POST", "/chat/completions", wire.request_body(request))
             return await _closing_on_error(response, self._begin(response))
@@ -165,13 +165,13 @@ async def _whole_body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(pieces)
 
 
-class Call(AbstractAsyncContextManager[AsyncIterator[list[ModelChunk]]]):
+class Call(AbstractAsyncContextManager[AsyncIterator[ModelChunks]]):
     """Entering sends the request and waits for the first byte; leaving lets go of the connection at once."""
 
     def __init__(self, begin: Callable[[], Awaitable["Answer"]]) -> None:
         self._begin = begin
 
-    async def __aenter__(self) -> AsyncIterator[list[ModelChunk]]:
+    async def __aenter__(self) -> AsyncIterator[ModelChunks]:
         self._answer = await self._begin()
         return self._answer
 
@@ -181,7 +181,7 @@ class Call(AbstractAsyncContextManager[AsyncIterator[list[ModelChunk]]]):
         self._answer.leave()
 
 
-class Answer(AsyncIterator[list[ModelChunk]]):
+class Answer(AsyncIterator[ModelChunks]):
     """An answer under way: a batch of chunks for each read. A failure comes after the chunks that came before it."""
 
     def __init__(
@@ -191,11 +191,11 @@ class Answer(AsyncIterator[list[ModelChunk]]):
         *,
         timeout: float,
         max_event_bytes: int = 0,
-        chunk: ModelChunk | None = None,
+        chunk: ModelChunks | None = None,
     ) -> None:
         self._response = response
         self._unread = first
-        self._batch = [] if chunk is None else [chunk]
+        self._batch: ModelChunks | None = chunk
         self._parser = EventParser(max_event_bytes=max_event_bytes)
         self._finished = False
         self._over = chunk is not None
@@ -209,14 +209,14 @@ class Answer(AsyncIterator[list[ModelChunk]]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> list[ModelChunk]:
-        while not self._batch:
+    async def __anext__(self) -> ModelChunks:
+        while self._batch is None:
             if self._failure is not None:
                 raise self._failure
             if self._over:
                 raise StopAsyncIteration
             await self._advance()
-        batch, self._batch = self._batch, []
+        batch, self._batch = self._batch, None
         return batch
 
     def leave(self) -> None:
@@ -246,36 +246,34 @@ class Answer(AsyncIterator[list[ModelChunk]]):
 
     def _take(self, data: bytes) -> None:
         try:
-            for event in self._parser.feed(data):
-                if event == wire.DONE:
-                    self._over = True
-                    return
-                if event:
-                    self._append(event)
-        except ModelCallError as error:
-            self._failure = error
+            events = self._parser.feed(data)
         except EventTooLargeError as error:
             self._failure = wire.failure("bad_frame")
             self._failure.__cause__ = error
+            return
+        self._read(events)
 
-    def _append(self, event: bytes) -> None:
-        chunk = wire.read_chunk(event)
-        if chunk.finish_reason is not None:
+    def _read(self, events: list[bytes]) -> None:
+        if wire.DONE in events:
+            self._over = True
+            del events[events.index(wire.DONE) :]
+        if b"" in events:
+            events = [event for event in events if event]
+        if not events:
+            return
+        self._batch, self._failure = wire.read_chunks(events)
+        if self._batch is not None and self._batch.finish_reason is not None:
             self._finished = True
-        self._batch.append(chunk)
 
     def _take_end(self) -> None:
         """The end of the body without `[DONE]`: well if the answer was finished, or if its last event finishes it."""
+        events = self._parser.close()
+        self._read(events)
+        ended_well = self._over or self._finished
         self._over = True
-        try:
-            for event in self._parser.close():
-                if event == wire.DONE:
-                    return
-                self._append(event)
-        except ModelCallError as error:
-            self._failure = wire.failure("reset") if error.kind == "bad_frame" else error
-            return
-        if not self._finished:
+        if (self._failure is not None and self._failure.kind == "bad_frame") or (
+            self._failure is None and not ended_well
+        ):
             self._failure = wire.failure("reset")
 
     def _check_silence(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.ports.language_model import ModelCallError, ModelChunk, ModelRequest, Usage
+from frontdesk.ports.language_model import ModelCallError, ModelChunks, ModelRequest, Usage
 
 DONE = b"[DONE]"
 
@@ -33,7 +33,6 @@ def failure(kind: str, *, retry_after: float | None = None, status: int | None =
 
 class Delta(msgspec.Struct, gc=False):
     content: str | None = None
-    tool_calls: list[msgspec.Raw] | None = None
 
 
 class Choice(msgspec.Struct, gc=False):
@@ -57,9 +56,8 @@ class Frame(FrameWithoutUsage, gc=False):
 
 _decode_frame = msgspec.json.Decoder(Frame).decode
 _decode_frame_without_usage = msgspec.json.Decoder(FrameWithoutUsage).decode
+_decode_lines = msgspec.json.Decoder(Frame).decode_lines
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-_NO_CHOICE = Choice()
-_NO_DELTA = Delta()
 
 
 def request_body(request: ModelRequest) -> bytes:
@@ -74,30 +72,77 @@ def request_body(request: ModelRequest) -> bytes:
     return msgspec.json.encode(body)
 
 
-def read_chunk(data: bytes) -> ModelChunk:
-    """One event's data as a chunk. Raises `ModelCallError`: `bad_frame` or `error_in_stream`."""
-    frame: FrameWithoutUsage
-    usage = None
+def read_chunks(events: Sequence[bytes]) -> tuple[ModelChunks | None, ModelCallError | None]:
+    """The chunks that lead the events, and the failure that the first of the others is: `bad_frame`, `error_in_stream`.
+
+    All are decoded in one call; only when that fails, or an event holds more or less than one object, one by one.
+    """
+    lines = b"\n".join(events)
     try:
-        frame = _decode_frame(data)
-        usage = frame.usage
+        frames: Sequence[FrameWithoutUsage] = _decode_lines(lines)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        frame = _without_usage(data)
-    if frame.error is not None:
-        raise failure("error_in_stream")
-    choice = frame.choices[0] if frame.choices else _NO_CHOICE
-    delta = choice.delta or _NO_DELTA
-    # A line break in JSON stands between tokens, never in a string, so that a space says the same.
-    return ModelChunk(
-        data if b"\n" not in data else data.replace(b"\n", b" "),
-        delta.content or "",
-        choice.finish_reason,
-        frame.model,
-        frame.conversation_id,
-        frame.agent_status,
-        usage,
-        bool(delta.tool_calls),
-    )
+        return _read_singly(events)
+    if len(frames) != len(events):
+        return _read_singly(events)
+    if lines.count(b"\n") != len(events) - 1:
+        events = _on_one_line(events)
+    return _gathered(events, frames)
+
+
+def read_chunk(data: bytes) -> ModelChunks:
+    """One event's data. Raises `ModelCallError`."""
+    chunks, error = _read_singly([data])
+    if error is not None or chunks is None:
+        raise error or failure("bad_frame")
+    return chunks
+
+
+def _read_singly(events: Sequence[bytes]) -> tuple[ModelChunks | None, ModelCallError | None]:
+    frames: list[FrameWithoutUsage] = []
+    for data in events:
+        try:
+            frames.append(_read_frame(data))
+        except ModelCallError as error:
+            chunks, earlier = _gathered(_on_one_line(events[: len(frames)]), frames)
+            return chunks, earlier or error
+    return _gathered(_on_one_line(events), frames)
+
+
+def _read_frame(data: bytes) -> FrameWithoutUsage:
+    try:
+        return _decode_frame(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _without_usage(data)
+
+
+def _on_one_line(events: Sequence[bytes]) -> Sequence[bytes]:
+    """A line break in JSON stands between tokens, never in a string, so that a space says the same."""
+    return [event.replace(b"\n", b" ") for event in events]
+
+
+def _gathered(
+    events: Sequence[bytes], frames: Sequence[FrameWithoutUsage]
+) -> tuple[ModelChunks | None, ModelCallError | None]:
+    texts: list[str] = []
+    finish_reason = model = conversation_id = agent_status = usage = error = None
+    for frame in frames:
+        if frame.error:
+            error = failure("error_in_stream")
+            events = events[: frames.index(frame)]
+            break
+        if frame.choices:
+            choice = frame.choices[0]
+            if choice.delta is not None and choice.delta.content:
+                texts.append(choice.delta.content)
+            finish_reason = choice.finish_reason or finish_reason
+        conversation_id = frame.conversation_id or conversation_id
+        agent_status = frame.agent_status or agent_status
+        model = frame.model or model
+        usage = getattr(frame, "usage", None) or usage
+    if not events:
+        return None, error
+    text = "".join(texts)
+    return ModelChunks(events, text, len(texts), finish_reason, model, conversation_id, agent_status, usage), error
 
 
 def _without_usage(data: bytes) -> FrameWithoutUsage:
@@ -108,7 +153,7 @@ def _without_usage(data: bytes) -> FrameWithoutUsage:
         raise failure("bad_frame") from error
 
 
-def whole_answer(body: bytes) -> ModelChunk:
+def whole_answer(body: bytes) -> ModelChunks:
     """The one chunk that says what a `chat.completion` says. Raises `ModelCallError`."""
     try:
         value = _decode_object(body)

@@ -8,12 +8,15 @@ whose running answer grows past its bound loses its oldest events. Whoever needs
 import asyncio
 import secrets
 import sys
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import msgspec
+
 from frontdesk.kit.clock import Clock
-from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Entry, Event, StaleAttemptError
+from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Entry, Event, EventType, StaleAttemptError
 
 _CLOSED = sys.maxsize
 _BATCH_BYTES = 65_536
@@ -21,28 +24,40 @@ _EVENT_BYTES = 200  # what an event costs beside its payload
 
 
 class _Stream:
-    """One thread's events; the event with sequence number n stands at index n - base."""
+    """One thread's events. `numbers` are those of their cursors, `base` the first that is held, `end` the next.
 
-    __slots__ = ("base", "bytes", "events", "fences", "first", "followers", "own_until")
+    The thread's own events before `own_until` have served their time.
+    """
+
+    __slots__ = ("base", "bytes", "end", "events", "fences", "first", "followers", "numbers", "own_until", "sizes")
 
     def __init__(self, base: int) -> None:
         self.base = base
-        self.own_until = base  # the thread's own events before this one have served their time
+        self.end = base
+        self.own_until = base
         self.bytes = 0
         self.events: list[Event] = []
+        self.numbers: list[int] = []
+        self.sizes: list[int] = []
         self.fences: dict[str, int] = {}
         self.first: dict[str, int] = {}
         self.followers: list[InProcessFollower] = []
 
-    @property
-    def end(self) -> int:
-        return self.base + len(self.events)
+    def add(self, event: Event, number: int) -> None:
+        self.events.append(event)
+        self.numbers.append(number)
+        self.end = number + 1
+        size = len(event.payload) + sum(map(len, event.chunks)) + _EVENT_BYTES
+        self.sizes.append(size)
+        self.bytes += size
 
     def trim(self, count: int) -> None:
-        for event in self.events[:count]:
-            self.bytes -= len(event.payload) + _EVENT_BYTES
-        del self.events[:count]
-        self.base += count
+        if count:
+            self.base = self.numbers[count - 1] + 1
+            self.bytes -= sum(self.sizes[:count])
+            del self.events[:count]
+            del self.sizes[:count]
+            del self.numbers[:count]
 
 
 class InProcessFollower:
@@ -81,18 +96,17 @@ class InProcessFollower:
             self._left()
 
     def _take(self) -> list[Event]:
-        start = self._position - self._stream.base
-        if start < 0:
+        stream = self._stream
+        if self._position < stream.base:
             raise CursorGoneError
-        events = self._stream.events
         batch: list[Event] = []
         size = 0
-        for index in range(start, len(events)):
-            event = events[index]
-            self._position += 1
+        for index in range(bisect_left(stream.numbers, self._position), len(stream.events)):
+            event = _from(stream.events[index], stream.numbers[index], self._position)
+            self._position = stream.numbers[index] + 1
             if self._execution_id is None or event.execution_id == self._execution_id:
                 batch.append(event)
-                size += len(event.payload)
+                size += stream.sizes[index]
                 if size >= _BATCH_BYTES:
                     break
         return batch
@@ -123,21 +137,21 @@ class InProcessThreadLog:
         return sum(stream.bytes for stream in self._streams.values())
 
     def append(self, thread_id: str, execution_id: str, attempt: int, *, entries: Sequence[Entry]) -> str:
-        stream = self._streams.get(thread_id) or self._open(thread_id)
-        if execution_id:
-            self._pass_fence(stream, execution_id, attempt)
-        sequence = stream.base + len(stream.events)
+        stream = self._admit(thread_id, execution_id, attempt)
         for kind, payload in entries:
-            stream.events.append(Event(f"{self._epoch}-{sequence}", execution_id, attempt, kind, payload))
-            stream.bytes += len(payload) + _EVENT_BYTES
-            sequence += 1
+            number = stream.end
+            stream.add(Event(f"{self._epoch}-{number}", execution_id, attempt, kind, payload), number)
         if not execution_id or entries[-1][0] in TERMINAL:
             self._retire(thread_id, stream, execution_id, count=len(entries))
-        elif stream.bytes > self._thread_bytes:
-            self._shorten(stream, keep=len(entries))
-        for follower in stream.followers:
-            follower.wake()
-        return f"{self._epoch}-{sequence - 1}"
+            return self._wake(stream)
+        return self._appended(stream, keep=len(entries))
+
+    def append_chunks(self, thread_id: str, execution_id: str, attempt: int, *, chunks: Sequence[bytes]) -> str:
+        stream = self._admit(thread_id, execution_id, attempt)
+        number = stream.end + len(chunks) - 1
+        event = Event(f"{self._epoch}-{number}", execution_id, attempt, EventType.chunk, b"", chunks)
+        stream.add(event, number)
+        return self._appended(stream, keep=1)
 
     def follow(self, thread_id: str, *, execution_id: str | None = None, after: str | None = None) -> InProcessFollower:
         stream = self._streams.get(thread_id)
@@ -178,14 +192,27 @@ class InProcessThreadLog:
         stream = self._streams[thread_id] = _Stream(self._next_base)
         return stream
 
-    @staticmethod
-    def _pass_fence(stream: _Stream, execution_id: str, attempt: int) -> None:
-        fence = stream.fences.get(execution_id)
-        if fence is None:
-            stream.first[execution_id] = stream.end
-        elif attempt < fence:
-            raise StaleAttemptError
-        stream.fences[execution_id] = attempt
+    def _admit(self, thread_id: str, execution_id: str, attempt: int) -> _Stream:
+        """The thread's stream, once the attempt has passed the execution's fence."""
+        stream = self._streams.get(thread_id) or self._open(thread_id)
+        if execution_id:
+            fence = stream.fences.get(execution_id)
+            if fence is None:
+                stream.first[execution_id] = stream.end
+            elif attempt < fence:
+                raise StaleAttemptError
+            stream.fences[execution_id] = attempt
+        return stream
+
+    def _appended(self, stream: _Stream, *, keep: int) -> str:
+        if stream.bytes > self._thread_bytes:
+            self._shorten(stream, keep=keep)
+        return self._wake(stream)
+
+    def _wake(self, stream: _Stream) -> str:
+        for follower in stream.followers:
+            follower.wake()
+        return f"{self._epoch}-{stream.end - 1}"
 
     def _position(self, stream: _Stream | None, execution_id: str | None, after: str | None) -> int:
         if after is not None:
@@ -203,11 +230,11 @@ class InProcessThreadLog:
 
     def _retire(self, thread_id: str, stream: _Stream, execution_id: str, *, count: int) -> None:
         """A finished execution, or `count` new events of the thread itself, which live as long."""
-        retired = stream.events[-count:]
+        size = sum(stream.sizes[-count:])
         if execution_id:
             stream.fences[execution_id] = _CLOSED
-            retired = [event for event in stream.events if event.execution_id == execution_id]
-        size = sum(len(event.payload) + _EVENT_BYTES for event in retired)
+            ours = zip(stream.events, stream.sizes, strict=True)
+            size = sum(size for event, size in ours if event.execution_id == execution_id)
         until = self._clock.monotonic() + self._retention
         self._finished.append((until, thread_id, execution_id, size, stream.end))
         self._finished_bytes += size
@@ -234,10 +261,9 @@ class InProcessThreadLog:
         if not execution_id:
             stream.own_until = max(stream.own_until, end)
         count = 0
-        for event in stream.events:
-            if event.execution_id in stream.fences or (
-                not event.execution_id and stream.base + count >= stream.own_until
-            ):
+        for event, number in zip(stream.events, stream.numbers, strict=True):
+            still_own = not event.execution_id and number >= stream.own_until
+            if event.execution_id in stream.fences or still_own:
                 break
             count += 1
         stream.trim(count)
@@ -251,9 +277,17 @@ class InProcessThreadLog:
     def _shorten(self, stream: _Stream, *, keep: int) -> None:
         """All but the newest `keep` events may go: a reader that keeps up has not seen those yet."""
         count, freed = 0, 0
-        for event in stream.events[:-keep]:
+        for size in stream.sizes[:-keep]:
             if freed >= self._thread_bytes // 2:
                 break
-            freed += len(event.payload) + _EVENT_BYTES
+            freed += size
             count += 1
         stream.trim(count)
+
+
+def _from(event: Event, number: int, position: int) -> Event:
+    """The event, without the chunks before `position`."""
+    seen = position - (number - len(event.chunks) + 1)
+    if not event.chunks or seen <= 0:
+        return event
+    return msgspec.structs.replace(event, chunks=event.chunks[seen:])

@@ -11,20 +11,22 @@ from frontdesk.identity.users.repository import list_page
 from frontdesk.settings import Settings
 
 
-def ensure_admin(settings: Settings, username: str, console: Console) -> str:
-    """The name of the first account. When there is none it becomes `username`, with a password that is asked for on a
-    terminal, and otherwise made up and shown this once. Raises CommandError.
+def ensure_admin(settings: Settings, username: str, console: Console) -> tuple[str, str | None]:
+    """The name of the first account, and its password if it was made up just now, to be shown and forgotten.
+
+    When there is no account one is made for `username`, with a password that is asked for on a terminal, and otherwise
+    made up. Raises CommandError.
     """
     founder = read_database(settings, _find_founder)
     if founder is not None:
-        return founder
+        return founder, None
     console.print(f"The first start: the administrator {username} is made.", markup=False)
     given = read_password(None)
     registration = Registration(username=username, password=given or made_up_password())
     with_users(settings, lambda users: users.create(registration))
     if given is None:
         console.print(f"Password of {username}, shown this once: {registration.password}", markup=False)
-    return username
+    return username, None if given is not None else registration.password
 
 
 def _find_founder(connection: Connection) -> str | None:

@@ -26,7 +26,7 @@ def run(
     console = Console(highlight=False, soft_wrap=True)
     with console.status("Preparing the database"):
         prepare_database(settings, may_migrate=True)
-    admin = ensure_admin(settings, username, console)
+    admin, password = ensure_admin(settings, username, console)
     address = base_url(sockets)
 
     async def announce() -> None:
@@ -34,7 +34,7 @@ def run(
             problem = await _wait_until_ready(address, model)
         if problem:
             console.print(f"Frontdesk runs, but is not ready: {problem}", style="yellow", markup=False)
-        _print_instructions(console, address, settings.api_prefix, admin=admin)
+        _print_instructions(console, address + settings.api_prefix, admin, password=password)
 
     run_gateway(settings, sockets, announce)
 
@@ -58,11 +58,10 @@ async def _wait_until_ready(address: str, model: subprocess.Popen[bytes] | None)
     return problem
 
 
-def _print_instructions(console: Console, address: str, api_prefix: str, *, admin: str) -> None:
-    api = address + api_prefix
+def _print_instructions(console: Console, api: str, admin: str, *, password: str | None) -> None:
     console.print(f"\nFrontdesk is ready: {api}", style="bold green", markup=False)
     console.print(f"\nTalk to it:     frontdesk chat --server {api} --username {admin}", markup=False)
     console.print(f"The API:        {api}/openapi.json", markup=False)
     console.print("\nOr with curl (bash):\n", markup=False)
-    console.print(curl_example(api, admin), markup=False)
+    console.print(curl_example(api, admin, password), markup=False)
     console.print("\nCtrl-C stops it.", style="dim")

@@ -6,13 +6,16 @@ _PYTHON_LOGIN = 'import json,os; print(json.dumps({"username": os.environ["U"], 
 _PYTHON_FIELD = "import json,sys; print(json.load(sys.stdin)[sys.argv[1]])"
 
 
-def curl_example(api: str, username: str) -> str:
-    """One bash command over several lines, for curl and python3: asks for the password, logs in, streams an answer.
+def curl_example(api: str, username: str, password: str | None) -> str:
+    """One bash command over several lines, for curl and python3: it logs in and streams an answer.
+
+    It asks for a password that is not known here.
 
     The lines are joined, so that pasting them does not feed the second one to the question for the password.
     """
+    known = 'read -rsp "Password of $U: " P && echo' if password is None else f"P={shlex.quote(password)}"
     steps = (
-        f'A={api} && U={shlex.quote(username)} && read -rsp "Password of $U: " P && echo',
+        f"A={api} && U={shlex.quote(username)} && {known}",
         "J='Content-Type: application/json'",
         f"field() {{ python3 -c '{_PYTHON_FIELD}' $1; }}",
         f"""T=$(U=$U P=$P python3 -c '{_PYTHON_LOGIN}' | curl -s $A/auth/login -H "$J" -d @- | field access_token)""",

@@ -6,7 +6,7 @@ from typing import Any, Self
 import msgspec
 from sqlalchemy import Connection
 
-from frontdesk.conversation.answer import Answer
+from frontdesk.conversation.answer import Answer, StoredText
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import Execution, ExecutionState
 from frontdesk.conversation.messages import repository as messages
@@ -14,7 +14,13 @@ from frontdesk.conversation.messages.models import MessageStatus
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import ProviderThread
 from frontdesk.ports.language_model import ModelCallError, Usage
-from frontdesk.ports.thread_log import StaleAttemptError
+from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError
+
+ENDS = {
+    ExecutionState.completed: EventType.execution_completed,
+    ExecutionState.failed: EventType.execution_failed,
+    ExecutionState.interrupted: EventType.execution_interrupted,
+}
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +89,16 @@ def finish_execution(connection: Connection, execution: Execution, ending: Endin
     if ending.conversation_id is not None:
         _keep_conversation(connection, thread.id, ending, now=now)
     return next_id
+
+
+def last_entries(connection: Connection, execution: Execution, ending: Ending, *, held: bool) -> list[Entry]:
+    """The end as the log is told of it; a log that does not hold the answer gets its stored text with it."""
+    end = (ENDS[ending.state], ending.payload())
+    if held:
+        return [end]
+    message = messages.get(connection, execution.thread_id, execution.message_id)
+    stored = [(EventType.snapshot, StoredText.of(message))] if message.text else []
+    return [(EventType.execution_restarted, b"{}"), *stored, end]
 
 
 def _keep_conversation(connection: Connection, thread_id: str, ending: Ending, *, now: datetime) -> None:

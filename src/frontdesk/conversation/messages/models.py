@@ -8,6 +8,8 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, 
 from frontdesk.database.types import Id, Json, UtcDateTime, metadata
 from frontdesk.ports.language_model import Usage
 
+MODEL_LENGTH = 255
+
 messages = Table(
     "messages",
     metadata,
@@ -18,7 +20,7 @@ messages = Table(
     Column("sender_id", Id),
     Column("text", Text, nullable=False),
     Column("status", String(16), nullable=False),
-    Column("model", String(255)),
+    Column("model", String(MODEL_LENGTH)),
     Column("execution_id", Id),
     Column("parent_id", Id),
     Column("usage", Json),

@@ -7,6 +7,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Tabl
 from frontdesk.database.types import Id, Json, UtcDateTime, metadata
 
 TITLE_LENGTH = 500
+CONVERSATION_ID_LENGTH = 1024
 
 threads = Table(
     "threads",
@@ -32,7 +33,7 @@ provider_threads = Table(
     metadata,
     Column("thread_id", Id, ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True),
     Column("provider", String(255)),
-    Column("conversation_id", String(1024)),
+    Column("conversation_id", String(CONVERSATION_ID_LENGTH)),
     Column("state", Json, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )

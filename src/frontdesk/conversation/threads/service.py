@@ -11,7 +11,7 @@ from frontdesk.conversation.messages.models import Message
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import ProviderThread, Thread
 from frontdesk.database import Database
-from frontdesk.database.idempotency import IdempotencyKey, Once, once
+from frontdesk.database.idempotency import IdempotencyKey, Once, forget_results, once
 from frontdesk.errors import NotFoundError
 from frontdesk.identity import access
 from frontdesk.identity.principal import Principal
@@ -107,8 +107,6 @@ class ThreadService:
 
         Raises `NotFoundError`, and `NotAllowedError` for a product or agent that the caller may not use.
         """
-        if changes.get("is_deleted"):
-            await self._stop_answers(principal, thread_id)
 
         def work(connection: Connection) -> Thread:
             thread = threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
@@ -121,20 +119,29 @@ class ThreadService:
             threads.change(connection, thread_id, values)
             return msgspec.structs.replace(thread, **values)
 
-        return await self._database.write(work)
+        changed = await self._database.write(work)
+        if changed.is_deleted:
+            await self._stop_answers(principal, thread_id)
+        return changed
 
     async def delete(self, principal: Principal, thread_id: str, *, purge: bool) -> None:
-        """Hide the thread; or, purged, erase it with all that belongs to it. Its answer is stopped first."""
+        """Hide the thread and stop its answers; purged, all that belongs to it is erased."""
         if not purge:
             await self.change(principal, thread_id, {"is_deleted": True})
             return
-        await self._stop_answers(principal, thread_id)
 
-        def work(connection: Connection) -> None:
+        def hide(connection: Connection) -> None:
+            threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
+            threads.change(connection, thread_id, {"is_deleted": True})
+
+        def erase(connection: Connection) -> None:
             threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
             threads.erase(connection, thread_id)
+            forget_results(connection, principal.id, naming=thread_id)
 
-        await self._database.write(work)
+        await self._database.write(hide)
+        await self._stop_answers(principal, thread_id)
+        await self._database.write(erase)
         self._log.discard(thread_id)
 
     async def export(self, principal: Principal, thread_id: str) -> tuple[Thread, AsyncIterator[list[Message]]]:

@@ -8,8 +8,8 @@ _LOCK = 7_305_411_870_211  # any number of our own: two processes that migrate t
 
 def run(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
     else:
         connection.exec_driver_sql("PRAGMA busy_timeout = 30000")
         connection.exec_driver_sql("BEGIN IMMEDIATE")

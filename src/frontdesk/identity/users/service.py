@@ -65,7 +65,8 @@ class UserService:
             founder = repository.is_empty(connection)
             if not founder and not is_admin:
                 raise ForbiddenError(_CLOSED)
-            return once(connection, key, User, effect=partial(self._insert, connection, registration, password_hash))
+            insert = partial(self._insert, connection, registration, password_hash, founder=founder)
+            return once(connection, key, User, effect=insert)
 
         return await self._database.write(work)
 
@@ -73,7 +74,12 @@ class UserService:
         """What an operator at the machine may do at any time. Raises `UsernameTakenError`, `InvalidRequestError`."""
         check_registration(registration)
         password_hash = await self._passwords.hash(registration.password)
-        return await self._database.write(partial(self._insert, registration=registration, password_hash=password_hash))
+
+        def work(connection: Connection) -> User:
+            founder = repository.is_empty(connection)
+            return self._insert(connection, registration, password_hash, founder=founder)
+
+        return await self._database.write(work)
 
     async def login(self, username: str, password: str, *, address: str) -> User:
         """Raises `BadCredentialsError` with one text and at one cost whatever is wrong, and `TooManyRequestsError`."""
@@ -133,8 +139,8 @@ class UserService:
         matches = await self._passwords.verify(password if fits else "", password_hash)
         return known.user if known is not None and matches else None
 
-    def _insert(self, connection: Connection, registration: Registration, password_hash: str) -> User:
-        founder = repository.is_empty(connection)
+    def _insert(self, connection: Connection, registration: Registration, password_hash: str, *, founder: bool) -> User:
+        """`founder` is what the caller's right rests on: asked again, the table may have been founded meanwhile."""
         now = self._clock.now()
         user = User(
             id=new_id(),

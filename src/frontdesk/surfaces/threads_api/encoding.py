@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.feed import StoredText
+from frontdesk.conversation.answer import StoredText
 from frontdesk.errors import BadCursorError
-from frontdesk.ports.thread_log import Event, EventType
+from frontdesk.ports.thread_log import TERMINAL, Event, EventType
 
 _CURSOR = re.compile(r"(?P<cursor>(?:[0-9a-z]{1,32}|stored|stored-void)-[0-9]{1,18})?(?P<skip>~1)?", re.ASCII)
 _DONE = b"data: [DONE]\n\n"
@@ -46,7 +46,7 @@ class ThreadsApiEncoder:
         parts: list[bytes] = []
         for event in events:
             if event.type is EventType.chunk:
-                parts += (b"id: ", event.cursor.encode(), b"\ndata: ", event.payload, b"\n\n")
+                _add_chunks(parts, event)
             else:
                 self._add_frames(parts, event)
             self._last = event.cursor
@@ -71,13 +71,14 @@ class ThreadsApiEncoder:
             return [self._state(state)]
         if event.type is EventType.snapshot:
             return [self._text(msgspec.json.decode(event.payload, type=StoredText))]
+        if event.type not in TERMINAL:
+            return []
         ending = msgspec.json.decode(event.payload)
         if event.type is EventType.execution_failed:
             return [self._state("failed", "error"), _error(ending["error"])]
         if ending.get("announced"):
             return []
-        state = "completed" if event.type is EventType.execution_completed else "interrupted"
-        return [self._state(state, "stop")]
+        return [self._state("completed" if event.type is EventType.execution_completed else "interrupted", "stop")]
 
     def _state(self, state: str, finish_reason: str | None = None) -> bytes:
         chunk: dict[str, Any] = {
@@ -99,6 +100,14 @@ class ThreadsApiEncoder:
             "usage": stored.usage,
         }
         return msgspec.json.encode(chunk)
+
+
+def _add_chunks(parts: list[bytes], event: Event) -> None:
+    chunks = event.chunks or (event.payload,)
+    origin, _, last = event.cursor.rpartition("-")
+    head = f"id: {origin}-".encode()
+    first = int(last) - len(chunks) + 1
+    parts += [b"%b%d\ndata: %b\n\n" % (head, number, chunk) for number, chunk in enumerate(chunks, first)]
 
 
 def _error(error: dict[str, Any]) -> bytes:

@@ -1,0 +1,138 @@
+"""`python -m chaos`: every proof on one database, with a table at the end; exit code 1 when a promise was broken."""
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from chaos import aborts, cuts, floods, kills, model_faults, sends, slow_readers, stops
+from chaos.findings import Findings
+from chaos.footing import Footing
+from harness.databases import PostgresServer
+from harness.model_stub import ModelStub
+from harness.processes import Process
+from harness.server import Server, serve
+from harness.threads_client import LOST
+
+Prove = Callable[[Server, ModelStub, Footing], Awaitable[Findings]]
+SHOWN_FAULTS = 20
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--kills", type=int, default=200, help="kill -9 of the server (default 200)")
+    parser.add_argument("--cuts", type=int, default=1_000, help="cuts of readers (default 1,000)")
+    parser.add_argument("--long", action="store_true", help="the full counts of every promise, for hours")
+    parser.add_argument("--only", nargs="+", default=[], help="the names of proofs to run, such as: kills cuts")
+    return parser.parse_args()
+
+
+def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
+    """Each proof with its server's settings. Without `--long` each count but those asked for is a tenth or less."""
+    long = chosen.long
+    killed, cut = (1_000, 10_000) if long else (chosen.kills, chosen.cuts)
+    return {
+        "kills": (lambda s, b, f: kills.prove_kills(s, b, f, kills=killed), kills.SETTINGS),
+        "defaults": (
+            lambda s, b, f: kills.prove_kills(s, b, f, kills=100 if long else 5, longest_pause=12.0),
+            {"engine_max_attempts": 1_000},
+        ),
+        "cuts": (lambda s, _b, _f: cuts.prove_cuts(s, cuts=cut), {}),
+        "expiry": (lambda s, b, _f: cuts.prove_expiry(s, b, answers=200 if long else 40), cuts.EXPIRY),
+        "once": (lambda s, b, _f: sends.prove_one_effect(s, b, rounds=200 if long else 20), {}),
+        "kept": (
+            lambda s, b, f: sends.prove_one_effect_across_kills(s, b, f, kills=200 if long else 10),
+            kills.SETTINGS,
+        ),
+        "order": (lambda s, _b, _f: sends.prove_one_order(s, sends=10_000 if long else 500), {}),
+        "stops": (lambda s, b, _f: stops.prove_stops(s, b, stops=1_000 if long else 200), {}),
+        "detached": (lambda s, b, _f: stops.prove_detached(s, b, readers=500 if long else 50), {}),
+        "idle": (lambda s, _b, _f: aborts.prove_idle_streams(s, streams=1_000), aborts.SETTINGS),
+        "aborts": (lambda s, _b, f: aborts.prove_aborts(s, f, aborts=100_000 if long else 10_000), aborts.SETTINGS),
+        "slow": (
+            lambda s, _b, _f: slow_readers.prove_slow_readers(s, readers=500 if long else 100),
+            slow_readers.SETTINGS,
+        ),
+        "faults": (
+            lambda s, _b, _f: model_faults.prove_model_faults(s, rounds=40 if long else 4),
+            model_faults.SETTINGS,
+        ),
+        "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
+    }
+
+
+async def run(chosen: argparse.Namespace, console: Console, directory: Path) -> list[Findings]:
+    wanted = {name: proof for name, proof in proofs(chosen).items() if not chosen.only or name in chosen.only}
+    postgres = None
+    if chosen.database == "postgresql":
+        postgres = await asyncio.to_thread(PostgresServer, directory / "pg")
+    made: list[Findings] = []
+    try:
+        with Process("frontdesk.model_stub", "--port", "0", log=directory / "model_stub.log") as process:
+            stub = ModelStub(process.ready_line()["url"])
+            for name, (prove, settings) in wanted.items():
+                console.print(f"{name} ...", end=" ")
+                home = directory / name
+                home.mkdir()
+                footing = Footing(postgres.url(postgres.create()) if postgres else f"sqlite:///{home / 'app.db'}")
+                found = await _prove(name, prove, settings, footing=footing, stub=stub, home=home)
+                made.append(found)
+                console.print(f"{'BROKEN' if found.faults else 'kept'}, {found.counts['seconds']:.0f} s")
+    finally:
+        if postgres is not None:
+            postgres.stop()
+    return made
+
+
+async def _prove(
+    name: str, prove: Prove, settings: dict[str, object], *, footing: Footing, stub: ModelStub, home: Path
+) -> Findings:
+    """A proof that could not go on is a broken promise too; the others are still tried."""
+    begun = time.monotonic()
+    try:
+        async with serve(database_url=footing.url, model_url=stub.url, directory=home, **settings) as server:
+            found = await prove(server, stub, footing)
+    except (AssertionError, ExceptionGroup, *LOST) as error:
+        traceback.print_exception(error)
+        found = Findings(name, faults=[f"could not go on: {error!r}"])
+    found.counts["seconds"] = time.monotonic() - begun
+    return found
+
+
+def report(made: list[Findings], console: Console, database: str) -> None:
+    table = Table("proof", "count", "figure", title=f"Reliability on {database}")
+    for found in made:
+        for number, (name, value) in enumerate(found.counts.items()):
+            figure = f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
+            table.add_row(found.proof if number == 0 else "", name, figure)
+        table.add_row("", "promises broken", str(len(found.faults)), end_section=True)
+    console.print(table)
+    for found in made:
+        for fault in found.faults[:SHOWN_FAULTS]:
+            console.print(f"{found.proof}: {fault}", markup=False)
+
+
+def main() -> int:
+    chosen = arguments()
+    console = Console(highlight=False)
+    directory = Path(tempfile.mkdtemp(prefix="chaos"))
+    made = asyncio.run(run(chosen, console, directory))
+    report(made, console, chosen.database)
+    if any(found.faults for found in made):
+        console.print(f"Logs and databases are kept in {directory}", markup=False)
+        return 1
+    shutil.rmtree(directory)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

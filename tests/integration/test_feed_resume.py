@@ -1,0 +1,40 @@
+"""Readers of answers that have ended: before their eyes, or in another process."""
+
+import asyncio
+
+from frontdesk.ports.thread_log import EventType
+from harness.conversations import SECONDS, open_core, read_all
+from harness.model_stub import ModelStub
+
+
+async def test_a_reader_that_has_seen_the_end_gets_the_end_and_nothing_else(
+    database_url: str, model_stub: ModelStub
+) -> None:
+    async with open_core(database_url, model_stub.url) as core:
+        thread_id = await core.thread()
+        message = await core.send(thread_id, model="scripted?tokens=3")
+        execution_id = message.execution_id or ""
+        events = await read_all(core.feed.join(thread_id, execution_id))
+
+        assert await core.read(thread_id, execution_id, after=events[-1].cursor) == []
+
+
+async def test_an_answer_that_ended_in_another_process_is_told_once(database_url: str, model_stub: ModelStub) -> None:
+    async with (
+        open_core(database_url, model_stub.url) as core,
+        open_core(database_url, model_stub.url, user=core.user) as other,
+    ):
+        thread_id = await core.thread()
+        message = await core.send(thread_id, model="scripted?tokens=3&stall_at=2&stall_ms=300")
+        execution_id = message.execution_id or ""
+        reader = await other.feed.open(other.user, thread_id, execution_id)
+        waiting = asyncio.create_task(read_all(reader))
+        await read_all(core.feed.join(thread_id, execution_id))
+        assert not waiting.done()
+
+        reader.nudge()
+
+        async with asyncio.timeout(SECONDS):
+            events = await waiting
+        told = [EventType.execution_restarted, EventType.snapshot, EventType.execution_completed]
+        assert [event.type for event in events] == told

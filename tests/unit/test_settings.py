@@ -1,0 +1,47 @@
+"""The example of the environment is what the program reads: every setting, with its real default."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from frontdesk.settings import Settings
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+def lines() -> dict[str, tuple[str, bool]]:
+    found = {}
+    for line in EXAMPLE.read_text().splitlines():
+        name, _, value = line.removeprefix("#").partition("=")
+        if name.startswith("CHAT_") and name.isupper():
+            found[name] = (value, not line.startswith("#"))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("CHAT_"):
+            monkeypatch.delenv(name)
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    assert set(lines()) == {f"CHAT_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_the_example_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = Settings(_env_file=None)
+    for name, (value, has_default) in lines().items():
+        field = name.removeprefix("CHAT_").lower()
+        if not has_default:
+            assert getattr(default, field) is None, name
+            continue
+        monkeypatch.setenv(name, value)
+    assert Settings(_env_file=None) == default
+
+
+def test_the_provider_address_is_composed_or_overridden(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings(_env_file=None).llm_base_url == "http://127.0.0.1:8080/v1"
+    monkeypatch.setenv("CHAT_LLM_API_BASE", "https://models.example/v9/")
+    assert Settings(_env_file=None).llm_base_url == "https://models.example/v9"
