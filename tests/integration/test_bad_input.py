@@ -19,7 +19,8 @@ from harness.served import served
 
 JSON = {"Content-Type": "application/json"}
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-HEADER_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=300)
+HEADER_CHARACTERS = st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f")
+HEADER_TEXT = st.text(HEADER_CHARACTERS, max_size=300).map(lambda text: text.strip(" "))
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,7 @@ UNREADABLE: list[bytes] = [
     b'{"metadata":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
     b'{"metadata":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
     b"[" * 100_000,
+    b'{"metadata":{"a":[' + b"[]," * 100_000 + b"1]}}",
     b'{"metadata":' + b'{"a":' * 70 + b"1" + b"}" * 70 + b"}",
 ]
 
@@ -195,6 +197,7 @@ GOOD_METADATA: list[str] = [
     '{"n":-123456789012345678901234567890,"m":18446744073709551616}',
     '{"n":1.5e10,"tiny":5e-324,"minus":-0.0}',
     '{"n":' + "9" * 4000 + "}",
+    json.dumps({"text": '[{\\"]}' * 20_000 + "\\"}),
     '{"a":1,"a":2}',
     '{"\\ud83d\\ude42":"\\ud83d\\ude42","":"","\\u202e":"\\ufeff\\uffff"}',
     '{"deep":' + "[" * 50 + "]" * 50 + "}",
@@ -368,12 +371,12 @@ async def _run(property_test: Any) -> None:
 
 
 BAD_KEYS: list[tuple[bytes, int, str]] = [
-    (b"", 400, "bad_request"),
+    (b"", 422, "validation_error"),
     (b"k" * 256, 422, "validation_error"),
     (b"k" * 5000, 422, "validation_error"),
-    ("é".encode(), 400, "bad_request"),
-    (b"\xff", 400, "bad_request"),
-    (b"a\tb", 400, "bad_request"),
+    ("é".encode(), 422, "validation_error"),
+    (b"\xff", 422, "validation_error"),
+    (b"a\tb", 422, "validation_error"),
 ]
 
 
@@ -455,7 +458,7 @@ async def test_paths_and_methods_that_are_none(place: Place, client: httpx.Async
     for method in ("POST", "OPTIONS", "TRACE", "PROPFIND", "HEAD", "PURGE", "MKCOL", "SEARCH"):
         answer = await place.owner.send(method, thread)
         assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
-        assert answer.headers["allow"]
+        assert answer.headers["allow"] == "DELETE, GET, PATCH"
         if method != "HEAD":
             assert_problem(answer, 405, "method_not_allowed")
     for header in ("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"):

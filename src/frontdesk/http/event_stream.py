@@ -80,8 +80,6 @@ class OpenStreams:
 class EventStream(Response):
     """`blocked_since` is the loop's time at which a write began that has not been taken."""
 
-    media_type = "text/event-stream"
-
     def __init__(
         self, reader: AnswerReader, encoder: Encoder, streams: OpenStreams, *, headers: dict[str, str] | None = None
     ) -> None:

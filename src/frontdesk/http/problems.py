@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from frontdesk.errors import FrontdeskError, InvalidRequestError
 
@@ -66,11 +68,20 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     """The framework's own: an unknown path, a wrong method."""
     if not isinstance(error, HTTPException):
         raise TypeError(error)
-    failure = FrontdeskError(str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # noqa: PLR2004  the framework names the methods of one route of the path
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    failure = FrontdeskError(str(error.detail), headers=headers)
     response = render(failure, request.scope.get("request_id"))
     code = _HTTP_CODES.get(error.status_code, "http_error")
     body = {**msgspec.json.decode(response.body), "status": error.status_code, "code": code, "title": str(error.detail)}
-    return Response(msgspec.json.encode(body), error.status_code, error.headers, MEDIA_TYPE)
+    return Response(msgspec.json.encode(body), error.status_code, headers, MEDIA_TYPE)
+
+
+def _methods(request: Request) -> set[str]:
+    path, routes = request.scope["path"], iter_route_contexts(request.app.routes)
+    here = [route for route in routes if route.path is not None and compile_path(route.path)[0].match(path)]
+    return {method for route in here if route.path == here[0].path for method in route.methods or ()}
 
 
 def _fields(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -34,8 +34,10 @@ from frontdesk.surfaces.threads_api.schemas import (
 
 router = api_router("/threads/{thread_id}", tag="messages")
 _SENDING = problems(400, 401, 403, 404, 409, 413, 422, 503)
+_TEXT = {"type": "string"}
+_EVENT = {"type": "object", "properties": {"id": _TEXT, "data": _TEXT}, "required": ["data"]}
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The answer as Server-Sent Events", "content": {"text/event-stream": {}}}
+    200: {"description": "The answer as Server-Sent Events", "content": {"text/event-stream": {"schema": _EVENT}}}
 }
 
 
