@@ -151,10 +151,14 @@ async def open_core(
     heartbeat: float = 10,
     max_attempts: int = 5,
     llm_enabled: bool = True,
+    wrap: Callable[[Database], Database] = lambda database: database,
 ) -> AsyncIterator[Core]:
-    """`model` is a provider's base address or a model itself. A log that is passed in is another core's to close."""
+    """`model` is a provider's base address or a model itself. A log that is passed in is another core's to close.
+
+    `wrap` may put something between the core and its database.
+    """
     clock = SystemClock()
-    database = open_database(database_url, pool_size=5, timeout=5)
+    database = wrap(open_database(database_url, pool_size=5, timeout=5))
     own_log = log or in_process_log(clock=clock)
     language_model = OpenAIHttpLanguageModel(base_url=model) if isinstance(model, str) else model
     turn = Turn(

@@ -1,14 +1,17 @@
 """Answers whose runner died, whose log is gone, or whose provider is odd: what readers and the database see."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy import text as sql
 
+from frontdesk.database import Database
+from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import HeldClock
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.language_model import ModelChunks, ModelRequest
@@ -320,6 +323,35 @@ class ModelThatSays:
         return [{"id": "m", "object": "model"}]
 
     async def aclose(self) -> None: ...
+
+
+class DatabaseThatGoesBehindTheCommit:
+    """Loses its connection once, when an answer's end is stored and before that is known."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def write(self, work: Callable[[Connection], Any]) -> Any:
+        done = await self._database.write(work)
+        if not self._lost and work.__qualname__.startswith("Turn._end"):
+            self._lost = True
+            raise UnavailableError
+        return done
+
+
+async def test_an_end_whose_commit_was_not_heard_of_reaches_its_readers(
+    database_url: str, model_stub: ModelStub
+) -> None:
+    async with open_core(database_url, model_stub.url, wrap=DatabaseThatGoesBehindTheCommit) as core:
+        thread_id = await core.thread()
+        events = await core.answer(thread_id, model="scripted?tokens=3")
+        assert events[-1].type is EventType.execution_completed
+        assert [row.state for row in await core.executions(thread_id)] == ["completed"]
+        assert (await core.answer(thread_id, model="scripted?tokens=3"))[-1].type is EventType.execution_completed
 
 
 async def test_what_a_provider_says_is_stored_as_far_as_it_can_be(database_url: str) -> None:

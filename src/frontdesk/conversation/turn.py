@@ -12,9 +12,15 @@ from opentelemetry import trace
 from sqlalchemy import Connection
 
 from frontdesk.conversation.answer import Answer, Claim
-from frontdesk.conversation.executions.ending import Ending, finish_execution, last_entries
+from frontdesk.conversation.executions.ending import (
+    Ending,
+    finish_execution,
+    has_ended_so,
+    last_entries,
+)
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.model_list import ModelList
+from frontdesk.conversation.threads import repository as threads
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
@@ -116,14 +122,20 @@ class Turn:
         answer.ending = True
         held = ending.text is not None or self._log.holds(thread_id, execution_id)
 
+        in_doubt = False
+
         def work(connection: Connection) -> tuple[str | None, list[Entry]]:
-            next_id = finish_execution(connection, execution, ending, now=self._clock.now())
+            if in_doubt and has_ended_so(connection, execution, ending):
+                next_id = threads.get_unscoped(connection, thread_id).active_execution_id
+            else:
+                next_id = finish_execution(connection, execution, ending, now=self._clock.now())
             return next_id, last_entries(connection, execution, ending, held=held)
 
         while True:
             try:
                 next_id, entries = await self._database.write(work)
             except UnavailableError:
+                in_doubt = True  # the connection may have been lost behind the commit
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 break

@@ -101,6 +101,12 @@ def last_entries(connection: Connection, execution: Execution, ending: Ending, *
     return [(EventType.execution_restarted, b"{}"), *stored, end]
 
 
+def has_ended_so(connection: Connection, execution: Execution, ending: Ending) -> bool:
+    """Whether this attempt's end is stored already."""
+    stored = executions.get(connection, execution.thread_id, execution.id)
+    return stored.attempt == execution.attempt and stored.state is ending.state
+
+
 def _keep_conversation(connection: Connection, thread_id: str, ending: Ending, *, now: datetime) -> None:
     known = threads.find_provider_thread(connection, thread_id)
     if known is not None and known.conversation_id == ending.conversation_id:
