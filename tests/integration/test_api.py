@@ -317,8 +317,6 @@ async def test_an_answer_that_fails_says_so_and_tells_no_secret(owner: Caller, t
     async with streaming(owner, thread, f"scripted?{fault}") as stream:
         events = await stream.read_all(seconds=30)
     told = states(events)
-    if fault == "bad_at=1" and told[-2] == "completed":
-        return  # one broken frame among good ones may be passed over
     assert told[-3:] == ["failed", "error", "[DONE]"]
     assert json.loads(events[-3].data or "")["choices"] == [{"delta": {}, "finish_reason": "error"}]
     error = json.loads(events[-2].data or "")["error"]
@@ -496,13 +494,6 @@ async def _say_canaries(client: httpx.AsyncClient, canary: str) -> list[str]:
     await client.post("/auth/refresh", json={"refresh_token": pair["refresh_token"]})
     await client.post("/auth/refresh", json={"refresh_token": canary})
     return [person.headers["Authorization"].split(".")[2], pair["access_token"], pair["refresh_token"]]
-
-
-def test_the_default_secret_serves_this_machine_only(tmp_path: Any) -> None:
-    refused = Home(tmp_path).run("serve", "--host", "0.0.0.0", "--port", "0")
-    assert refused.returncode != 0
-    assert "CHAT_JWT_SECRET_KEY" in refused.stderr
-    assert not (tmp_path / "app.db").exists()
 
 
 def test_a_settings_secret_is_not_shown() -> None:

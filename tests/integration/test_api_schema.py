@@ -30,6 +30,11 @@ CHECKS = (
     "use_after_free",
     "ensure_resource_availability",
 )
+# Of what is not valid, some is also too large.
+SETTINGS = """
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "422", "429"]
+"""
 ADA = {"username": "ada", "password": PASSWORD}
 # A sign-out ends the run's own token; the metrics' reader is another.
 LEFT_OUT = ("/auth/logout", "/metrics")
@@ -76,10 +81,11 @@ def test_no_answer_is_outside_the_document(gateway: str, tmp_path: Path) -> None
     command += ["--max-time", str(SECONDS), "--request-timeout", "20", "--no-shrink", "--continue-on-failure"]
     command += ["--checks", ",".join(CHECKS), "--header", f"Authorization:{headers['Authorization']}"]
     command += ["--exclude-path-regex", "|".join(LEFT_OUT), "--report-json-path", str(report)]
+    (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS + 80, check=False)
-    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
-    told: dict[str, Any] = json.loads(report.read_text())
-    assert told, ran.stdout
+    told = "\n".join(line[:500] for line in ran.stdout.splitlines()[-150:])
+    assert ran.returncode == 0, told + ran.stderr[-2000:]
+    assert json.loads(report.read_text())
 
 
 def test_the_document_is_whole(gateway: str) -> None:
