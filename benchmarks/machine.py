@@ -3,13 +3,18 @@
 import os
 import platform
 import time
+from functools import cache
 from pathlib import Path
 
 MIB = 1_048_576
 
 
+@cache
 def cores() -> tuple[int, int]:
-    """The server's core and the load's (provider and clients); the same one twice on a machine with one core."""
+    """The server's core and the load's (provider and clients); the same one twice on a machine with one core.
+
+    Asked once, before this process puts itself on one of them.
+    """
     available = sorted(os.sched_getaffinity(0))
     return available[0], available[-1]
 
