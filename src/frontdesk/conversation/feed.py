@@ -40,10 +40,6 @@ class AnswerReader:
         self._first: Sequence[Event] = ()
         self._void_first = False
 
-    @property
-    def follows(self) -> bool:
-        return self._follower is not None
-
     def begin_with(self, events: Sequence[Event], *, complete: bool) -> None:
         """Hand these out first; `complete` when nothing follows them."""
         self._first = events

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from frontdesk.errors import ForbiddenError, NotAllowedError, NotFoundError
+from frontdesk.errors import NotAllowedError, NotFoundError
 from frontdesk.identity.principal import Principal
 
 
@@ -27,9 +27,3 @@ def use_metadata(principal: Principal, metadata: Mapping[str, Any]) -> None:
             continue
         if not isinstance(wanted, str) or wanted not in permitted:
             raise NotAllowedError
-
-
-def administer(principal: Principal) -> None:
-    """Raises `ForbiddenError` unless the principal is an administrator."""
-    if not principal.is_admin:
-        raise ForbiddenError("Only an administrator may do this")

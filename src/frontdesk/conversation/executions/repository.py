@@ -156,12 +156,3 @@ def release(connection: Connection, owner: str, *, now: datetime) -> None:
         .where(executions.c.owner == owner, executions.c.state == ExecutionState.running)
         .values(lease_until=now)
     )
-
-
-def count_by_state(connection: Connection) -> dict[str, int]:
-    """Of the unfinished ones: how many are in each state."""
-    unfinished = executions.c.state.in_([ExecutionState.queued, ExecutionState.running, ExecutionState.waiting])
-    counts: dict[str, int] = {}
-    for state in connection.scalars(select(executions.c.state).where(unfinished)):
-        counts[state] = counts.get(state, 0) + 1
-    return counts
