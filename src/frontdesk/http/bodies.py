@@ -19,13 +19,13 @@ async def read_body(request: Request, limit: int) -> bytes:
     """Raises `BodyTooLargeError` before reading when the declared length says so, else as soon as `limit` is passed."""
     declared = request.headers.get("content-length")
     if declared is not None and (not declared.isdecimal() or len(declared) > _MOST_DIGITS or int(declared) > limit):
-        raise BodyTooLargeError(f"The body may have at most {limit} bytes", headers={"Connection": "close"})
+        raise BodyTooLargeError(f"The body may have at most {limit} bytes")
     body = bytearray()
     try:
         async for part in request.stream():
             body += part
             if len(body) > limit:
-                raise BodyTooLargeError(f"The body may have at most {limit} bytes", headers={"Connection": "close"})
+                raise BodyTooLargeError(f"The body may have at most {limit} bytes")
     except ClientDisconnect as error:
         raise BadRequestError("The body ended early") from error
     return bytes(body)

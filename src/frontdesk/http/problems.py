@@ -1,6 +1,8 @@
 """Failures as problem documents (RFC 9457)."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -11,11 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
 
-from frontdesk.errors import FrontdeskError, InvalidRequestError
+from frontdesk.errors import BodyTooLargeError, FrontdeskError, InvalidRequestError
 
 MEDIA_TYPE = "application/problem+json"
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 16_777_216
 
 
 class FieldError(BaseModel):
@@ -36,6 +41,32 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = Field(default=None)
 
 
+class LastResponse(Response):
+    """A response that closes its connection while the request's body may still be coming.
+
+    What comes is thrown away for a while: closing on it would reset the connection, and the client would lose the
+    response with it (RFC 9112, 9.6).
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as ASGI calls it
+        self.headers["Connection"] = "close"
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                await _throw_away(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _throw_away(receive: Receive) -> None:
+    thrown = 0
+    while thrown < _LINGER_BYTES:
+        message = await receive()
+        if not message.get("more_body"):
+            return
+        thrown += len(message["body"])
+
+
 def render(error: FrontdeskError, request_id: str | None) -> Response:
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -49,7 +80,8 @@ def render(error: FrontdeskError, request_id: str | None) -> Response:
     headers = dict(error.headers)
     if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
         headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
-    return Response(msgspec.json.encode(body), error.status, headers, MEDIA_TYPE)
+    response = LastResponse if isinstance(error, BodyTooLargeError) else Response
+    return response(msgspec.json.encode(body), error.status, headers, MEDIA_TYPE)
 
 
 async def on_frontdesk_error(request: Request, error: Exception) -> Response:

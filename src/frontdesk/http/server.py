@@ -15,6 +15,7 @@ from frontdesk.http.problems import render
 
 HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
+LINGER_SECONDS = 2.0
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -26,6 +27,7 @@ class GatewayProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _head_since: float | None = None
     _timer: asyncio.TimerHandle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -38,12 +40,14 @@ class GatewayProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_since is None:
                 self._head_since = self.loop.time()
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+        if self._in_head and self._head_bytes > HEAD_BYTES and not self._refused:
             self._refuse(HeadTooLargeError())
 
     def send_400_response(self, msg: str) -> None:
@@ -63,12 +67,22 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _refuse(self, error: FrontdeskError) -> None:
-        """The last answer on a connection whose bytes cannot be read any further."""
+        """The last answer on a connection whose bytes cannot be read any further.
+
+        What else comes is thrown away for a while: closing on it would reset the connection and lose the answer. While
+        an earlier request is being answered there is no place for another answer, so that one stays the last.
+        """
+        self._refused = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and (cycle.response_started or not cycle.more_body):
+            cycle.keep_alive = False
+            return
         response = render(error, None)
         fields = [b"connection: close", *(name + b": " + value for name, value in response.raw_headers)]
         head = b"\r\n".join([STATUS_LINE[error.status].rstrip(), *fields, b"", b""])
         self.transport.write(head + bytes(response.body))
-        self.transport.close()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _check_head(self) -> None:
         now = self.loop.time()
