@@ -7,7 +7,7 @@ would be collected in memory, and the loop be busy copying it.
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from frontdesk.errors import BadRequestError, FrontdeskError, HeadTooLargeError
 from frontdesk.http.event_stream import SERVER_ABORT, SERVER_DRAIN
@@ -73,7 +73,7 @@ class GatewayProtocol(HttpToolsProtocol):
         an earlier request is being answered there is no place for another answer, so that one stays the last.
         """
         self._refused = True
-        cycle = self.cycle
+        cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete and (cycle.response_started or not cycle.more_body):
             cycle.keep_alive = False
             return
