@@ -2,7 +2,7 @@
 
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -31,20 +31,30 @@ def chunk(text: str, *, size: int = 0) -> Entry:
     return EventType.chunk, text.encode().ljust(size, b".")
 
 
+async def next_batch(follower: Follower) -> Sequence[Event]:
+    """Waited for as a reader does that has nothing else to do."""
+    called = asyncio.Event()
+    follower.on_ready(called.set)
+    async with asyncio.timeout(SECONDS):
+        while not (batch := follower.take()):
+            await called.wait()
+            called.clear()
+    return batch
+
+
 async def take(follower: Follower, count: int) -> list[Event]:
     """The next `count` events, and no more than those."""
     events: list[Event] = []
     async with asyncio.timeout(SECONDS):
         while len(events) < count:
-            events += await follower.next()
+            events += await next_batch(follower)
     assert len(events) == count
     return events
 
 
-async def nothing_more(follower: Follower) -> None:
-    follower.nudge()
-    async with asyncio.timeout(SECONDS):
-        assert list(await follower.next()) == []
+async def nothing_more(log: ThreadLog, follower: Follower, thread_id: str = "t") -> None:
+    await log.flush(thread_id)
+    assert list(follower.take()) == []
 
 
 async def refused(log: ThreadLog, attempt: int, *entries: Entry) -> None:
@@ -59,7 +69,7 @@ async def refused(log: ThreadLog, attempt: int, *entries: Entry) -> None:
 
 
 def payloads(events: Sequence[Event]) -> list[str]:
-    return [part.decode().rstrip(".") for event in events for part in event.chunks or (event.payload,)]
+    return [part.decode().rstrip(".") for event in events for part in event.parts]
 
 
 async def test_a_follower_gets_what_was_and_what_comes_in_order(log: ThreadLog) -> None:
@@ -74,7 +84,7 @@ async def test_a_follower_gets_what_was_and_what_comes_in_order(log: ThreadLog) 
     assert {(event.execution_id, event.attempt) for event in events} == {("e", 1)}
     assert events[-1].cursor == last
     assert len({event.cursor for event in events}) == 53
-    await nothing_more(follower)
+    await nothing_more(log, follower)
 
 
 async def test_a_waiting_follower_is_woken(log: ThreadLog) -> None:
@@ -105,9 +115,9 @@ async def test_an_execution_is_followed_alone(log: ThreadLog) -> None:
     assert payloads(mine) == [str(number) for number in range(1, 30, 3)]
     resumed = log.follow("t", execution_id="e1", after=mine[4].cursor)
     assert payloads(await take(resumed, 5)) == payloads(mine)[5:]
-    await nothing_more(resumed)
+    await nothing_more(log, resumed)
     log.append("t", "e2", 1, entries=[chunk("other")])
-    await nothing_more(resumed)
+    await nothing_more(log, resumed)
     other_cursor = (await take(log.follow("t", execution_id="e0"), 10))[5].cursor
     behind = log.follow("t", execution_id="e1", after=other_cursor)
     assert payloads(await take(behind, 5)) == payloads(mine)[5:]
@@ -148,7 +158,7 @@ async def test_threads_do_not_mix(log: ThreadLog) -> None:
     log.append("two", "e", 1, entries=[chunk("2")])
     assert payloads(await take(one, 1)) == ["1"]
     assert payloads(await take(two, 1)) == ["2"]
-    await nothing_more(one)
+    await nothing_more(log, one)
 
 
 async def test_a_higher_attempt_raises_the_fence_and_a_lower_one_appends_nothing(log: ThreadLog) -> None:
@@ -171,7 +181,7 @@ async def test_nothing_follows_an_end(log: ThreadLog, end: EventType) -> None:
         await refused(log, attempt, chunk("late"))
     follower = log.follow("t", execution_id="e")
     assert [event.type for event in await take(follower, 2)] == [EventType.chunk, end]
-    await nothing_more(follower)
+    await nothing_more(log, follower)
 
 
 async def test_an_end_closes_its_own_execution_only(log: ThreadLog) -> None:
@@ -194,7 +204,7 @@ async def test_what_the_log_holds_from_its_first_event(log: ThreadLog) -> None:
 async def test_a_follower_waits_for_an_execution_that_is_yet_to_come(log: ThreadLog) -> None:
     early = log.follow("t", execution_id="e")
     log.append("t", "other", 1, entries=[STARTED])
-    await nothing_more(early)
+    await nothing_more(log, early)
     late = log.follow("t", execution_id="e")
     log.append("t", "e", 1, entries=[chunk("here")])
     assert payloads(await take(early, 1)) == payloads(await take(late, 1)) == ["here"]
@@ -209,20 +219,20 @@ async def test_a_cursor_of_nobody_is_gone(log: ThreadLog, cursor: str, *, known:
         log.append("t", "e", 1, entries=[STARTED])
         await log.flush("t")
     with pytest.raises(CursorGoneError):
-        await log.follow("t", after=cursor).next()
+        await next_batch(log.follow("t", after=cursor))
 
 
 @pytest.mark.parametrize("digits", ["²", "٣", "1_0", "+1", " 1", "01e1"])
 async def test_a_cursor_with_odd_digits_is_gone(log: ThreadLog, digits: str) -> None:
     origin, _, _ = log.append("t", "e", 1, entries=[STARTED]).rpartition("-")
     with pytest.raises(CursorGoneError):
-        await log.follow("t", after=f"{origin}-{digits}").next()
+        await next_batch(log.follow("t", after=f"{origin}-{digits}"))
 
 
 async def test_a_cursor_ahead_of_the_log_is_gone(log: ThreadLog) -> None:
     origin, _, number = log.append("t", "e", 1, entries=[STARTED]).rpartition("-")
     with pytest.raises(CursorGoneError):
-        await log.follow("t", after=f"{origin}-{int(number) + 5}").next()
+        await next_batch(log.follow("t", after=f"{origin}-{int(number) + 5}"))
 
 
 async def test_a_cursor_of_another_log_is_gone(made: Made, request: pytest.FixtureRequest) -> None:
@@ -232,7 +242,7 @@ async def test_a_cursor_of_another_log_is_gone(made: Made, request: pytest.Fixtu
         made.log.append("t", "e", 1, entries=[STARTED, chunk("0"), chunk("1")])
         await made.log.flush("t")
         with pytest.raises(CursorGoneError):
-            await made.log.follow("t", after=cursor).next()
+            await next_batch(made.log.follow("t", after=cursor))
 
 
 async def test_finished_executions_leave_after_their_retention(made: Made) -> None:
@@ -245,7 +255,7 @@ async def test_finished_executions_leave_after_their_retention(made: Made) -> No
     made.end_retention()
     assert not log.holds("t", "e")
     with pytest.raises(CursorGoneError):
-        await log.follow("t", execution_id="e", after=cursor).next()
+        await next_batch(log.follow("t", execution_id="e", after=cursor))
 
 
 async def test_a_running_execution_stays_however_old_it_is(made: Made) -> None:
@@ -269,7 +279,7 @@ async def test_events_of_the_thread_itself_live_as_long_as_any(made: Made) -> No
     assert payloads(await take(log.follow("t", after=cursor), 1)) == ['"young"']
     made.end_retention()
     with pytest.raises(CursorGoneError):
-        await log.follow("t", after=cursor).next()
+        await next_batch(log.follow("t", after=cursor))
 
 
 async def test_a_stream_that_left_and_was_made_again_does_not_know_old_cursors(made: Made) -> None:
@@ -280,9 +290,9 @@ async def test_a_stream_that_left_and_was_made_again_does_not_know_old_cursors(m
     log.append("t", "e2", 1, entries=[STARTED, chunk("0"), chunk("1"), chunk("2"), chunk("3")])
     await log.flush("t")
     with pytest.raises(CursorGoneError):
-        await log.follow("t", after=first).next()
+        await next_batch(log.follow("t", after=first))
     follower = log.follow("t", execution_id="e1")
-    await nothing_more(follower)
+    await nothing_more(log, follower)
 
 
 async def test_all_finished_executions_together_are_bounded(made: Made) -> None:
@@ -316,9 +326,9 @@ async def test_a_long_running_answer_loses_its_oldest_events(log: ThreadLog) -> 
         assert total * size <= THREAD_BYTES + size
     for follower in (slow, late):
         with pytest.raises(CursorGoneError):
-            await follower.next()
+            await next_batch(follower)
     with pytest.raises(CursorGoneError):
-        await log.follow("t", execution_id="e").next()
+        await next_batch(log.follow("t", execution_id="e"))
     log.append("t", "e", 1, entries=[COMPLETED])
     assert (await take(early, 1))[0].type is EventType.execution_completed
 
@@ -336,7 +346,7 @@ async def test_a_batch_has_about_64_kib(log: ThreadLog) -> None:
     log.append("t", "e", 1, entries=[chunk(str(number), size=size) for number in range(15)])
     follower, seen = log.follow("t"), 0
     while seen < 15:
-        batch = await follower.next()
+        batch = await next_batch(follower)
         assert sum(len(event.payload) for event in batch) <= BATCH_BYTES + size
         assert payloads(batch) == [str(number) for number in range(seen, seen + len(batch))]
         seen += len(batch)
@@ -357,36 +367,54 @@ async def test_slow_followers_hold_nothing_of_their_own(log: ThreadLog) -> None:
     assert payloads(await take(followers[-1], 150)) == [str(number) for number in range(150)]
 
 
-async def test_a_nudge_wakes_a_waiting_follower_with_nothing(log: ThreadLog) -> None:
-    follower = log.follow("t")
-    waiting = asyncio.create_task(follower.next())
-    await asyncio.sleep(0)
-    follower.nudge()
-    async with asyncio.timeout(SECONDS):
-        assert list(await waiting) == []
+async def test_who_listens_is_called_until_it_has_taken_all(log: ThreadLog) -> None:
     log.append("t", "e", 1, entries=[STARTED])
-    follower.nudge()
-    await take(follower, 1)
+    follower, called = log.follow("t"), asyncio.Event()
+    seen: list[Event] = []
+
+    def ready() -> None:
+        seen.extend(follower.take())
+        called.set()
+
+    follower.on_ready(ready)
+    async with asyncio.timeout(SECONDS):
+        for number in range(100):
+            log.append("t", "e", 1, entries=[chunk(str(number))])
+            await called.wait()
+            called.clear()
+    assert payloads(seen)[1:] == [str(number) for number in range(100)]
 
 
-async def test_a_cancelled_wait_loses_nothing(log: ThreadLog) -> None:
-    follower = log.follow("t")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await follower.next()
-    waiting = asyncio.create_task(follower.next())
-    await asyncio.sleep(0)
-    log.append("t", "e", 1, entries=[chunk("kept")])
-    waiting.cancel()
-    await asyncio.wait([waiting])
-    assert payloads(await take(follower, 1)) == ["kept"]
+async def test_a_follower_may_leave_in_the_middle_of_a_call(log: ThreadLog) -> None:
+    """As a reader does that has got the end."""
+    followers = [log.follow("t") for _ in range(3)]
+    seen: list[Event] = []
+    all_left = asyncio.Event()
+
+    def leaving(follower: Follower) -> Callable[[], None]:
+        def ready() -> None:
+            seen.extend(follower.take())
+            follower.close()
+            if len(seen) == len(followers):
+                all_left.set()
+
+        return ready
+
+    for follower in followers:
+        follower.on_ready(leaving(follower))
+    log.append("t", "e", 1, entries=[STARTED])
+    async with asyncio.timeout(SECONDS):
+        await all_left.wait()
+    log.append("t", "e", 1, entries=[COMPLETED])
+    await log.flush("t")
+    assert [event.type for event in seen] == [EventType.execution_started] * 3
 
 
 async def test_many_followers_each_see_everything(log: ThreadLog) -> None:
     async def read(follower: Follower) -> list[Event]:
         events: list[Event] = []
         while not events or events[-1].type is not EventType.execution_completed:
-            events += await follower.next()
+            events += await next_batch(follower)
         follower.close()
         return events
 
@@ -419,10 +447,10 @@ async def test_a_discarded_thread_is_erased_at_once(made: Made) -> None:
     assert not log.holds("t", "e")
     assert not log.holds("t", "done")
     with pytest.raises(CursorGoneError):
-        await follower.next()
+        await next_batch(follower)
     follower.close()
     with pytest.raises(CursorGoneError):
-        await log.follow("t", after=first).next()
+        await next_batch(log.follow("t", after=first))
     log.discard("t")
     log.discard("never seen")
     log.append("t", "again", 1, entries=[chunk("new")])
@@ -436,7 +464,7 @@ async def test_a_discarded_thread_begins_anew_with_a_follower_still_there(log: T
     follower = log.follow("t")
     await take(follower, 1)
     log.discard("t")
-    await nothing_more(follower)
+    await nothing_more(log, follower)
     new = log.follow("t", execution_id="e")
     log.append("t", "e", 1, entries=[chunk("new")])
     assert payloads(await take(new, 1)) == payloads(await take(follower, 1)) == ["new"]
@@ -448,7 +476,7 @@ async def test_cursors_grow_in_order(log: ThreadLog) -> None:
     for earlier, later in pairwise(events):
         assert earlier.cursor != later.cursor
         resumed = log.follow("t", after=earlier.cursor)
-        assert (await resumed.next())[0] == later
+        assert (await next_batch(resumed))[0] == later
 
 
 async def test_a_log_that_works_says_so(log: ThreadLog) -> None:

@@ -171,8 +171,7 @@ class LogMachine(RuleBasedStateMachine):
 
     def _take(self, reader: Reader) -> None:
         async def steps() -> list[Event]:
-            reader.follower.nudge()
-            return list(await reader.follower.next())
+            return list(reader.follower.take())
 
         try:
             batch = self.loop.run_until_complete(steps())
@@ -188,7 +187,7 @@ class LogMachine(RuleBasedStateMachine):
     def _expect(self, reader: Reader, event: Event) -> None:
         place = self._next_place(reader)
         assert place is not None, f"{event} was never appended"
-        parts = event.chunks or (event.payload,)
+        parts = event.parts
         expected = self.threads[reader.thread].events[place : place + len(parts)]
         assert list(parts) == [known.payload for known in expected]
         assert {known.execution_id for known in expected} == {event.execution_id}

@@ -113,11 +113,25 @@ async def until(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:
     return found
 
 
+async def next_events(reader: AnswerReader) -> list[Event]:
+    """The next ones, waited for as a surface does; empty at the end."""
+    woken = asyncio.Event()
+    reader.on_ready(woken.set)
+    while True:
+        if (events := list(reader.take())) or reader.ended:
+            return events
+        await reader.look_around()
+        if (events := list(reader.take())) or reader.ended:
+            return events
+        await woken.wait()
+        woken.clear()
+
+
 async def read_all(reader: AnswerReader) -> list[Event]:
     events: list[Event] = []
     async with asyncio.timeout(SECONDS):
         while not reader.ended:
-            events += await reader.next()
+            events += await next_events(reader)
     reader.close()
     return events
 
@@ -126,7 +140,7 @@ async def read_until(reader: AnswerReader, kind: EventType) -> list[Event]:
     events: list[Event] = []
     async with asyncio.timeout(SECONDS):
         while not any(event.type is kind for event in events):
-            events += await reader.next()
+            events += await next_events(reader)
     return events
 
 

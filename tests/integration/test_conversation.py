@@ -52,7 +52,7 @@ def kinds(events: Sequence[Event]) -> list[str]:
 
 
 def said(events: Sequence[Event]) -> str:
-    parts = [part for event in events if event.type is EventType.chunk for part in event.chunks]
+    parts = [part for event in events if event.type is EventType.chunk for part in event.parts]
     chunks = [msgspec.json.decode(part) for part in parts]
     return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
 

@@ -16,7 +16,7 @@ from frontdesk.kit.clock import HeldClock
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.language_model import ModelChunks, ModelRequest
 from frontdesk.ports.thread_log import TERMINAL, Event, EventType
-from harness.conversations import Core, in_process_log, open_core, read_all, read_until, until
+from harness.conversations import Core, in_process_log, next_events, open_core, read_all, read_until, until
 from harness.model_stub import ModelStub
 
 NEVER = 3600.0
@@ -45,7 +45,7 @@ def shown(events: Sequence[Event]) -> str:
         elif event.type is EventType.snapshot:
             text = msgspec.json.decode(event.payload)["text"]
         elif event.type is EventType.chunk:
-            choices = [msgspec.json.decode(part)["choices"] for part in event.chunks]
+            choices = [msgspec.json.decode(part)["choices"] for part in event.parts]
             text += "".join(choice[0]["delta"].get("content") or "" for choice in choices if choice)
     return text
 
@@ -160,7 +160,7 @@ async def test_more_than_there_is_room_for_is_answered_later(database_url: str, 
             message = await core.send(thread_id, model=script(new_id(), pause_ms=10))
             reader = core.feed.join(thread_id, message.execution_id or "")
             while not reader.ended:
-                await reader.next()
+                await next_events(reader)
                 most = max(most, core.engine.running)
             return (await core.executions(thread_id))[0].state
 
@@ -239,7 +239,7 @@ async def test_a_reader_that_falls_behind_a_long_answer_gets_the_whole_text(
         message = await core.send(thread_id, model=script(new_id(), tokens=300, size=1000, pause_ms=5))
         execution_id = message.execution_id or ""
         slow = core.feed.join(thread_id, execution_id)
-        seen = list(await slow.next())
+        seen = await next_events(slow)
         await until(lambda: asyncio.sleep(0, core.log.holds(thread_id, execution_id)), lambda holds: not holds)
         late = await core.feed.open(core.user, thread_id, execution_id)
         resumed = await core.feed.open(core.user, thread_id, execution_id, after=seen[0].cursor)
@@ -273,10 +273,9 @@ async def test_a_reader_elsewhere_learns_of_the_end_once(database_url: str, mode
         thread_id = await runs.thread()
         message = await runs.send(thread_id, model=script(new_id(), pause_ms=20))
         reader = await reads.feed.open(reads.user, thread_id, message.execution_id or "")
-        reader.nudge()
-        assert list(await reader.next()) == []
+        await reader.look_around()
+        assert list(reader.take()) == []
         await runs.ended(thread_id)
-        reader.nudge()
         events = await read_all(reader)
         assert kinds(events) == ["execution_restarted", "snapshot", "execution_completed"]
         assert shown(events) == tokens(5)
@@ -311,13 +310,9 @@ class ModelThatSays:
     def __init__(self, *chunks: ModelChunks) -> None:
         self._chunks = chunks
 
-    @asynccontextmanager
-    async def stream(self, _request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelChunks]]:
-        async def batches() -> AsyncIterator[ModelChunks]:
-            for chunks in self._chunks:
-                yield chunks
-
-        yield batches()
+    async def stream(self, _request: ModelRequest, take: Callable[[ModelChunks], None]) -> None:
+        for chunks in self._chunks:
+            take(chunks)
 
     async def models(self) -> list[dict[str, Any]]:
         return [{"id": "m", "object": "model"}]

@@ -6,7 +6,7 @@ answer can be joined for ever. A reader holds no database connection and no mode
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
@@ -39,6 +39,39 @@ class AnswerReader:
         self._follower = follower
         self._first: Sequence[Event] = ()
         self._void_first = False
+        self._gone = False
+        self._ready: Callable[[], None] | None = None
+
+    def on_ready(self, ready: Callable[[], None]) -> None:
+        """Have `ready` called whenever there may be something to take, or a reason to look around."""
+        self._ready = ready
+        if self._follower is not None:
+            self._follower.on_ready(ready)
+
+    def take(self) -> Sequence[Event]:
+        """The next events, without waiting; when there are none, it may be worth to `look_around`."""
+        if not self._first and self._follower is not None:
+            try:
+                self._first = self._follower.take()
+            except CursorGoneError:
+                self.close()
+                self._gone = True
+        events, self._first = self._first, ()
+        if not events:
+            self.ended = self._follower is None and not self._gone
+            return events
+        if self._void_first:
+            events = self._voided(events)
+        self.ended = events[-1].type in TERMINAL
+        return events
+
+    async def look_around(self) -> None:
+        """Nothing came: the answer may have ended elsewhere, or the place in it be gone. Then there is more to take."""
+        if self._gone:
+            self._gone = False
+            await self._feed.reopen(self, self._thread_id, self._execution_id)
+        elif self._follower is not None:
+            await self._feed.look_around(self, self._thread_id, self._execution_id)
 
     def begin_with(self, events: Sequence[Event], *, complete: bool) -> None:
         """Hand these out first; `complete` when nothing follows them."""
@@ -50,32 +83,10 @@ class AnswerReader:
         """Say that the text so far is void before anything else, unless that is said anyway."""
         self._void_first = True
 
-    async def next(self) -> Sequence[Event]:
-        """The next events; empty after a `nudge`, and when there are no more."""
-        if not self._first and self._follower is not None:
-            try:
-                self._first = await self._follower.next()
-            except CursorGoneError:
-                self.close()
-                await self._feed.reopen(self, self._thread_id, self._execution_id)
-                return await self.next()
-            if not self._first:
-                await self._feed.look_around(self, self._thread_id, self._execution_id)
-        events, self._first = self._first, ()
-        if not events:
-            self.ended = self._follower is None
-            return events
-        if self._void_first:
-            events = self._voided(events)
-        self.ended = events[-1].type in TERMINAL
-        return events
-
     def follow(self, follower: Follower) -> None:
         self._follower = follower
-
-    def nudge(self) -> None:
-        if self._follower is not None:
-            self._follower.nudge()
+        if self._ready is not None:
+            follower.on_ready(self._ready)
 
     def close(self) -> None:
         if self._follower is not None:
@@ -106,11 +117,11 @@ class Feed:
         `NotAllowedError`.
         """
 
-        def work(connection: Connection) -> Execution:
+        def check(connection: Connection) -> None:
             threads.get(connection, principal, thread_id)
-            return executions.get(connection, thread_id, execution_id)
+            executions.get(connection, thread_id, execution_id)
 
-        execution = await self._database.read(work)
+        await self._database.read(check)
         reader = AnswerReader(self, thread_id, execution_id, follower=None)
         origin, _, number = (after or "").rpartition("-")
         if origin in {_JOINED, _VOIDED}:
@@ -123,8 +134,6 @@ class Feed:
             reader.follow(self._log.follow(thread_id, execution_id=execution_id, after=after))
         except CursorGoneError:
             await self.reopen(reader, thread_id, execution_id)
-        if execution.state in FINISHED:
-            reader.nudge()  # it may have seen the end: then nothing will come to wake it
         return reader
 
     async def reopen(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:

@@ -25,7 +25,7 @@ from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
-from frontdesk.ports.language_model import LanguageModel, ModelCallError, ModelRequest
+from frontdesk.ports.language_model import LanguageModel, ModelCallError, ModelChunks, ModelRequest
 from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
 
 _log = structlog.get_logger(__name__)
@@ -104,15 +104,18 @@ class Turn:
         begun: float | None = self._clock.monotonic()
         request = ModelRequest(model, claim.history, claim.conversation_id)
         heartbeat = _Heartbeat(self, answer, self._heartbeat)
+
+        def take(chunks: ModelChunks) -> None:
+            nonlocal begun
+            if begun is not None:
+                self._measurements.first_chunk(self._clock.monotonic() - begun)
+                begun = None
+            answer.absorb(chunks)
+            answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
+            heartbeat.defer()
+
         try:
-            async with self._model.stream(request) as batches:
-                async for chunks in batches:
-                    if begun is not None:
-                        self._measurements.first_chunk(self._clock.monotonic() - begun)
-                        begun = None
-                    answer.absorb(chunks)
-                    answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
-                    heartbeat.defer()
+            await self._model.stream(request, take)
         finally:
             heartbeat.stop()
 

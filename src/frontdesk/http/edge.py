@@ -8,7 +8,6 @@ from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from frontdesk.errors import FrontdeskError
-from frontdesk.http.event_stream import SERVER_SEND
 from frontdesk.http.problems import render
 from frontdesk.kit.ids import new_id
 from frontdesk.observability.measurements import Measurements
@@ -30,7 +29,6 @@ class Edge:
             return
         exchange = _Exchange(scope, send, self._measurements)
         scope["request_id"] = exchange.request_id
-        scope[SERVER_SEND] = send
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
         with _tracer.start_as_current_span("request", attributes={"request.id": exchange.request_id}):
             try:

@@ -1,13 +1,14 @@
 """Server-Sent Events to one reader, with bounds: what a reader does not take stays in the log, not in memory.
 
-One write for each batch of events, through the server's own `send`: the framework's layers see the head of the response
-and not every token. A reader that takes nothing for too long is cut, and may resume.
+A batch of events is written in the callback that brings it, straight to the reader's connection: no task is woken for a
+token. A reader that takes nothing for too long is cut, and may resume.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -22,9 +23,8 @@ _HEADERS = [
 ]
 _KEEP_ALIVE = b": keep-alive\n\n"
 _KEEP_ALIVE_SECONDS = 15.0
-SERVER_SEND = "frontdesk.send"
-SERVER_ABORT = "frontdesk.abort"
-SERVER_DRAIN = "frontdesk.drain"
+SERVER_WIRE = "frontdesk.wire"
+_logger = structlog.get_logger(__name__)
 
 
 class Encoder(Protocol):
@@ -32,6 +32,28 @@ class Encoder(Protocol):
 
     def end(self) -> bytes:
         """What closes the stream when the answer has ended."""
+        ...
+
+
+class Wire(Protocol):
+    """The connection under a response that has begun: the server's extension of the scope, under `SERVER_WIRE`."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the reader is behind, and must be waited for."""
+        ...
+
+    @property
+    def lost(self) -> bool: ...
+
+    def write(self, body: bytes) -> None: ...
+
+    def abort(self) -> None:
+        """Reset the connection, so that what is buffered for it is freed."""
+        ...
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called when the reader has caught up, and when it is lost."""
         ...
 
 
@@ -74,81 +96,94 @@ class OpenStreams:
                     self._measurements.stream_cut()
                     stream.cut()
                 elif stream.blocked_since is None and now - stream.wrote_at >= _KEEP_ALIVE_SECONDS:
-                    stream.reader.nudge()
+                    stream.wake()
 
 
 class EventStream(Response):
-    """`blocked_since` is the loop's time at which a write began that has not been taken."""
+    """`blocked_since` is the loop's time since when the reader has not taken what was written for it.
+
+    Needs a server that gives its `Wire`.
+    """
 
     def __init__(
         self, reader: AnswerReader, encoder: Encoder, streams: OpenStreams, *, headers: dict[str, str] | None = None
     ) -> None:
-        self.reader = reader
         self.blocked_since: float | None = None
         self.wrote_at = 0.0
         self.background = None
         self.status_code = 200
+        self._reader = reader
         self._encoder = encoder
         self._streams = streams
         self._extra_headers = headers or {}
-        self._pump: asyncio.Task[None] | None = None
-        self._abort: Callable[[], None] = _keep
-        self._drain: Callable[[], Awaitable[None]] = _go_on
-        self._was_cut = False
+        self._time = asyncio.get_running_loop().time
+        self._woken = asyncio.Event()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  it reads no more
         extra = [(name.lower().encode(), value.encode()) for name, value in self._extra_headers.items()]
-        leaving = asyncio.create_task(self._watch_for_leaving(receive))
-        self._pump = asyncio.current_task()
-        self._abort = scope.get(SERVER_ABORT, self._abort)
-        self._drain = scope.get(SERVER_DRAIN, self._drain)
+        self._wire: Wire = scope[SERVER_WIRE]
         self._streams.add(self)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *extra]})
-            await self._write_all(scope.get(SERVER_SEND, send), leaving)
-        except asyncio.CancelledError:
-            if not self._was_cut or self._pump is None:
-                raise
-            self._pump.uncancel()
+            self._wire.watch(self._on_change)
+            self._reader.on_ready(self._on_change)
+            await self._run()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._streams.remove(self)
-            self.reader.close()
-            leaving.cancel()
+            self._reader.close()
+
+    def wake(self) -> None:
+        """Look around, and show that the stream is alive if it has long been silent."""
+        self._woken.set()
 
     def cut(self) -> None:
-        """End a stream whose reader takes nothing: the connection is reset, so its buffers are freed."""
-        self._was_cut = True
-        self._abort()
-        if self._pump is not None:
-            self._pump.cancel()
+        """End a stream whose reader takes nothing."""
+        self._wire.abort()
 
-    async def _watch_for_leaving(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self.reader.nudge()
-
-    async def _write_all(self, send: Send, leaving: asyncio.Task[None]) -> None:
-        reader, encoder, time = self.reader, self._encoder, asyncio.get_running_loop().time
-        while not reader.ended:
-            events = await reader.next()
-            if leaving.done():
+    async def _run(self) -> None:
+        """Until the answer or the reader ends. It is woken when the callbacks find nothing to write."""
+        self.wrote_at = self._time()
+        while True:
+            if not self._pump() and not self._wire.paused:
+                await self._reader.look_around()
+                if not self._pump() and self._time() - self.wrote_at >= _KEEP_ALIVE_SECONDS:
+                    self._write(_KEEP_ALIVE)
+            if self._reader.ended or self._wire.lost:
                 return
-            body = encoder.encode(events)
+            await self._woken.wait()
+            self._woken.clear()
+
+    def _on_change(self) -> None:
+        """The log has something, or the reader has caught up or is lost."""
+        if not self._wire.paused:
+            self.blocked_since = None
+        try:
+            wrote = self._pump()
+        except Exception:  # the socket pump's boundary: a reader's trouble is not the writer's
+            _logger.exception("stream broke")
+            self._wire.abort()
+            return
+        if self._reader.ended or self._wire.lost or not (wrote or self._wire.paused):
+            self._woken.set()
+
+    def _pump(self) -> bool:
+        """Write what is there, as long as the reader takes it; whether there was anything."""
+        reader, wire, wrote = self._reader, self._wire, False
+        while not (reader.ended or wire.paused or wire.lost):
+            events = reader.take()
+            body = self._encoder.encode(events)
             if reader.ended:
-                body += encoder.end()
-            elif not body:
-                body = b"" if events else _KEEP_ALIVE
+                body += self._encoder.end()
             if body:
-                self.blocked_since = self.wrote_at = time()
-                await send({"type": "http.response.body", "body": body, "more_body": not reader.ended})
-                del events, body  # nothing more is held for a reader than what it is being sent
-                await self._drain()
-                self.blocked_since = None
+                self._write(body)
+                wrote = True
+            elif not events:
+                break
+        return wrote
 
-
-def _keep() -> None:
-    """The server gave no way to reset a connection."""
-
-
-async def _go_on() -> None:
-    """The server gave no way to wait for the reader; then the next write does."""
+    def _write(self, body: bytes) -> None:
+        self._wire.write(body)
+        self.wrote_at = self._time()
+        if self._wire.paused:
+            self.blocked_since = self.wrote_at

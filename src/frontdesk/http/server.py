@@ -1,21 +1,50 @@
-"""The HTTP server's protocol, uvicorn's own, with what that leaves out: a response may reset its connection, and the
-head of a request is bounded in bytes and in time.
+"""The HTTP server's protocol, uvicorn's own, with what that leaves out: a stream may write from a callback and reset
+its connection, and the head of a request is bounded in bytes and in time.
 
-ASGI has no way to reset, and a reader that takes nothing would keep its buffers for ever. An endless address or field
-would be collected in memory, and the loop be busy copying it.
+ASGI wants a task woken for each write, and has no way to reset: a reader that takes nothing would keep its buffers for
+ever. An endless address or field would be collected in memory, and the loop be busy copying it.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from frontdesk.errors import BadRequestError, FrontdeskError, HeadTooLargeError
-from frontdesk.http.event_stream import SERVER_ABORT, SERVER_DRAIN
+from frontdesk.http.event_stream import SERVER_WIRE
 from frontdesk.http.problems import render
 
 HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 2.0
+
+
+class ServerWire:
+    """One response's connection, as `event_stream.Wire` has it."""
+
+    __slots__ = ("_cycle", "_protocol")
+
+    def __init__(self, protocol: "GatewayProtocol", cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+
+    @property
+    def paused(self) -> bool:
+        return self._protocol.flow.write_paused
+
+    @property
+    def lost(self) -> bool:
+        return self._cycle.disconnected
+
+    def write(self, body: bytes) -> None:
+        """One chunk of the chunked coding."""
+        self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+
+    def abort(self) -> None:
+        self._cycle.transport.abort()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._protocol.changed = changed
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -28,6 +57,7 @@ class GatewayProtocol(HttpToolsProtocol):
     _head_since: float | None = None
     _timer: asyncio.TimerHandle | None = None
     _refused = False
+    changed: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -38,6 +68,13 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+        if self.changed is not None:
+            self.changed()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.changed is not None:
+            self.changed()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -53,18 +90,19 @@ class GatewayProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequestError(msg))
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope[SERVER_ABORT] = self.transport.abort  # type: ignore[literal-required]  # an extension of the scope
-        self.scope[SERVER_DRAIN] = self.flow.drain  # type: ignore[literal-required]  # as above
-
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes, self._head_since = False, 0, None
         super().on_headers_complete()
+        wire = ServerWire(self, self.cycle)
+        self.scope[SERVER_WIRE] = wire  # type: ignore[literal-required]  # an extension of the scope
 
     def on_message_complete(self) -> None:
         self._in_head = True
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self.changed = None
+        super().on_response_complete()
 
     def _refuse(self, error: FrontdeskError) -> None:
         """The last answer on a connection whose bytes cannot be read any further.

@@ -5,8 +5,7 @@ the provider's own chunks, byte for byte, each with the few fields that the core
 brought. It refuses to interpret: text, tools and states are the core's business.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -55,14 +54,14 @@ class ModelCallError(ProviderError):
 
 
 class LanguageModel(Protocol):
-    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelChunks]]:
-        """A call whose chunks arrive in batches, one for each read of the socket; leaving the context closes the call.
+    async def stream(self, request: ModelRequest, take: Callable[[ModelChunks], None]) -> None:
+        """Call the model and hand on its chunks in batches, one for each read of the socket, until the answer ends.
 
-        Entering sends the request and waits for the first byte. Both entering and iterating raise `ModelCallError`, the
-        latter after every chunk that came before it, with a kind of `connect`, `timeout_first_byte`,
-        `timeout_between_bytes`, `reset` (also an end without a finish), `rate_limited`, `refused` (another 4xx or a
-        redirect), `server_error` (5xx), `bad_response` (not an event stream), `bad_frame` (a frame that is not a chunk,
-        or too large) or `error_in_stream`.
+        `take` is called from the socket's own callback and must return soon; what it raises ends the call and is
+        raised here. Cancelling closes the call at once. Raises `ModelCallError` after every chunk that came before it,
+        with a kind of `connect`, `timeout_first_byte`, `timeout_between_bytes`, `reset` (also an end without a finish),
+        `rate_limited`, `refused` (another 4xx or a redirect), `server_error` (5xx), `bad_response` (not an event
+        stream), `bad_frame` (a frame that is not a chunk, or too large) or `error_in_stream`.
         """
         ...
 

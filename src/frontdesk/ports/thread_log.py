@@ -5,7 +5,7 @@ once; nothing follows an execution's terminal event; an attempt that was superse
 be a store: finished executions leave it after their retention, and then the database answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,7 +35,7 @@ TERMINAL = frozenset({EventType.execution_completed, EventType.execution_failed,
 class Event(msgspec.Struct, frozen=True, gc=False):
     """`payload` is JSON in UTF-8 without line breaks; of a `chunk` it is the provider's own bytes.
 
-    Chunks that were appended together are one event: they stand in `chunks` instead, `cursor` is the last one's, and
+    Several chunks that were appended together are one event: they stand in `chunks` instead, `cursor` is the last one's, and
     the others' cursors lead up to it: all end in `-NUMBER`, and the numbers follow one another.
     """
 
@@ -45,6 +45,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     type: EventType
     payload: bytes = b""
     chunks: Sequence[bytes] = ()
+
+    @property
+    def parts(self) -> Sequence[bytes]:
+        """Of a chunk or several: all of them."""
+        return self.chunks or (self.payload,)
 
 
 Entry = tuple[EventType, bytes]
@@ -61,16 +66,18 @@ class CursorGoneError(Exception):
 class Follower(Protocol):
     """One reader's place in a log. It holds no events of its own, so a slow one costs nothing."""
 
-    async def next(self) -> Sequence[Event]:
-        """The events that are there after the last ones, in a batch of at most about 64 KiB of payload.
+    def take(self) -> Sequence[Event]:
+        """The events that are there after the last ones, in a batch of at most about 64 KiB of payload; it never waits.
 
-        It waits for at least one, or returns an empty batch after a `nudge`. Raises `CursorGoneError` when its place
-        was trimmed away.
+        Empty when there are none yet. Raises `CursorGoneError` when its place was trimmed away.
         """
         ...
 
-    def nudge(self) -> None:
-        """Make a waiting `next` return, so that its reader can look around."""
+    def on_ready(self, ready: Callable[[], None]) -> None:
+        """Have `ready` called whenever there may be something to take, or the thread was erased.
+
+        It is called in the middle of an append: it must return soon and raise nothing.
+        """
         ...
 
     def close(self) -> None: ...

@@ -77,6 +77,8 @@ def read_chunks(events: Sequence[bytes]) -> tuple[ModelChunks | None, ModelCallE
 
     All are decoded in one call; only when that fails, or an event holds more or less than one object, one by one.
     """
+    if len(events) == 1:
+        return _read_singly(events)
     lines = b"\n".join(events)
     try:
         frames: Sequence[FrameWithoutUsage] = _decode_lines(lines)
@@ -117,6 +119,8 @@ def _read_frame(data: bytes) -> FrameWithoutUsage:
 
 def _on_one_line(events: Sequence[bytes]) -> Sequence[bytes]:
     """A line break in JSON stands between tokens, never in a string, so that a space says the same."""
+    if not any(b"\n" in event for event in events):
+        return events
     return [event.replace(b"\n", b" ") for event in events]
 
 

@@ -48,7 +48,9 @@ class _Stream:
         self.events.append(event)
         self.numbers.append(number)
         self.end = number + 1
-        size = len(event.payload) + sum(map(len, event.chunks)) + _EVENT_BYTES
+        size = len(event.payload) + _EVENT_BYTES
+        if event.chunks:
+            size += sum(map(len, event.chunks))
         self.sizes.append(size)
         self.bytes += size
 
@@ -62,41 +64,25 @@ class _Stream:
 
 
 class InProcessFollower:
-    __slots__ = ("_execution_id", "_left", "_nudged", "_position", "_stream", "_waiter")
+    __slots__ = ("_execution_id", "_left", "_position", "_stream", "ready")
 
     def __init__(self, stream: _Stream, position: int, execution_id: str | None, *, left: Callable[[], None]) -> None:
+        self.ready: Callable[[], None] = _nobody_listens
         self._stream = stream
         self._left = left
         self._position = position
         self._execution_id = execution_id
-        self._waiter: asyncio.Future[None] | None = None
-        self._nudged = False
         stream.followers.append(self)
 
-    async def next(self) -> Sequence[Event]:
-        while True:
-            if batch := self._take():
-                return batch
-            if self._nudged:
-                self._nudged = False
-                return ()
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-
-    def nudge(self) -> None:
-        self._nudged = True
-        self.wake()
-
-    def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def on_ready(self, ready: Callable[[], None]) -> None:
+        self.ready = ready
 
     def close(self) -> None:
         if self in self._stream.followers:
             self._stream.followers.remove(self)
             self._left()
 
-    def _take(self) -> list[Event]:
+    def take(self) -> Sequence[Event]:
         stream = self._stream
         if self._position < stream.base:
             raise CursorGoneError
@@ -149,6 +135,10 @@ class InProcessThreadLog:
 
     def append_chunks(self, thread_id: str, execution_id: str, attempt: int, *, chunks: Sequence[bytes]) -> str:
         stream = self._admit(thread_id, execution_id, attempt)
+        number = stream.end
+        if len(chunks) == 1:
+            stream.add(Event(f"{self._epoch}-{number}", execution_id, attempt, EventType.chunk, chunks[0]), number)
+            return self._appended(stream, keep=1)
         parts = _parts(chunks)
         for part in parts:
             number = stream.end + len(part) - 1
@@ -180,8 +170,8 @@ class InProcessThreadLog:
             stream.fences.clear()
             stream.first.clear()
             self._drop_if_idle(thread_id, stream)
-            for follower in stream.followers:
-                follower.nudge()
+            for follower in tuple(stream.followers):
+                follower.ready()
 
     async def check(self) -> None:
         """A log in this process is there when the process is."""
@@ -212,8 +202,8 @@ class InProcessThreadLog:
         return self._wake(stream)
 
     def _wake(self, stream: _Stream) -> str:
-        for follower in stream.followers:
-            follower.wake()
+        for follower in tuple(stream.followers):
+            follower.ready()
         return f"{self._epoch}-{stream.end - 1}"
 
     def _position(self, stream: _Stream | None, execution_id: str | None, after: str | None) -> int:
@@ -285,6 +275,10 @@ class InProcessThreadLog:
             freed += size
             count += 1
         stream.trim(count)
+
+
+def _nobody_listens() -> None:
+    """Until someone does, what comes is found by taking."""
 
 
 def _parts(chunks: Sequence[bytes]) -> list[Sequence[bytes]]:

@@ -50,7 +50,7 @@ class ThreadsApiEncoder:
             else:
                 self._add_frames(parts, event)
             self._last = event.cursor
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def end(self) -> bytes:
         return _DONE
@@ -103,7 +103,10 @@ class ThreadsApiEncoder:
 
 
 def _add_chunks(parts: list[bytes], event: Event) -> None:
-    chunks = event.chunks or (event.payload,)
+    chunks = event.chunks
+    if not chunks:
+        parts.append(b"id: %b\ndata: %b\n\n" % (event.cursor.encode(), event.payload))
+        return
     origin, _, last = event.cursor.rpartition("-")
     head = f"id: {origin}-".encode()
     first = int(last) - len(chunks) + 1
