@@ -35,8 +35,8 @@ TERMINAL = frozenset({EventType.execution_completed, EventType.execution_failed,
 class Event(msgspec.Struct, frozen=True, gc=False):
     """`payload` is JSON in UTF-8 without line breaks; of a `chunk` it is the provider's own bytes.
 
-    Several chunks that were appended together are one event: they stand in `chunks` instead, `cursor` is the last one's, and
-    the others' cursors lead up to it: all end in `-NUMBER`, and the numbers follow one another.
+    Several chunks that were appended together are one event: they stand in `chunks` instead, `cursor` is the last
+    one's, and the others' cursors lead up to it: all end in `-NUMBER`, and the numbers follow one another.
     """
 
     cursor: str
