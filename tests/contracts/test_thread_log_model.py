@@ -10,39 +10,40 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from frontdesk.ports.thread_log import CursorGoneError, Event, EventType, Follower, StaleAttemptError
+from frontdesk.ports.thread_log import CursorGoneError, Entry, Event, EventType, Follower, StaleAttemptError
 from harness.thread_logs import ADAPTERS, RETENTION, Made, Make
 
-THREADS = st.sampled_from(["t0", "t1"])
-EXECUTIONS = st.sampled_from(["e0", "e1", "e2", "e3"])
+ANSWERS = st.sampled_from([(thread, execution) for thread in ("t0", "t1") for execution in ("e0", "e1")])
+ATTEMPTS = st.integers(0, 4)
 MOST_FOLLOWERS = 12
+RESTARTED: Entry = (EventType.execution_restarted, b"{}")
 
 
 @dataclass
-class Known:
-    """One event as the model knows it. `free_at` is when it may leave; None while its execution runs."""
+class Answer:
+    """`events` are those since the latest restart: cursor and payload. `ended` is when it did."""
 
-    cursor: str
-    execution_id: str
-    payload: bytes
-    free_at: float | None
+    attempt: int = 0
+    number: int = 0
+    events: list[tuple[tuple[int, int], bytes]] = field(default_factory=list)
+    ended: float | None = None
+
+    def add(self, attempt: int, payload: bytes, *, restart: bool = False) -> None:
+        if attempt > self.attempt:
+            self.attempt, self.number = attempt, 0
+        if restart:
+            self.events.clear()
+        self.number += 1
+        self.events.append(((attempt, self.number), payload))
 
 
 @dataclass
 class Reader:
-    """`place` is the index of the model's event that comes next."""
+    """`place` is the attempt and number of the last event that it was given."""
 
     follower: Follower
-    thread: str
-    execution_id: str | None
-    place: int
-
-
-@dataclass
-class Thread:
-    events: list[Known] = field(default_factory=list)
-    fences: dict[str, int] = field(default_factory=dict)
-    ended: dict[str, float] = field(default_factory=dict)
+    known: Answer
+    place: tuple[int, int]
 
 
 class LogMachine(RuleBasedStateMachine):
@@ -51,8 +52,8 @@ class LogMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.now = 0.0
-        self.number = 0
-        self.threads = {"t0": Thread(), "t1": Thread()}
+        self.count = 0
+        self.answers: dict[tuple[str, str], Answer] = {}
         self.readers: list[Reader] = []
         self.loop = asyncio.new_event_loop()
         self.context: AbstractAsyncContextManager[Made] = type(self).make()
@@ -63,66 +64,73 @@ class LogMachine(RuleBasedStateMachine):
             self.loop.run_until_complete(self.context.__aexit__(None, None, None))
             self.loop.close()
 
-    @rule(thread=THREADS, execution=EXECUTIONS, attempt=st.integers(0, 3), count=st.integers(1, 4), end=st.booleans())
-    def append(self, thread: str, execution: str, attempt: int, count: int, *, end: bool) -> None:
-        known = self.threads[thread]
-        if self._forgotten(thread, execution):
-            return
-        entries = [(EventType.chunk, b"%d" % (self.number + index)) for index in range(count)]
-        self.number += count
+    @rule(answer=ANSWERS, attempt=ATTEMPTS, count=st.integers(1, 4), end=st.booleans())
+    def append(self, answer: tuple[str, str], attempt: int, count: int, *, end: bool) -> None:
+        entries = [(EventType.chunk, payload) for payload in self._payloads(count)]
         if end:
             entries.append((EventType.execution_completed, b"{}"))
-        stale = execution in known.ended or attempt < known.fences.get(execution, 0)
-        if stale:
-            with pytest.raises(StaleAttemptError):
-                self._append(thread, execution, attempt, entries)
-            return
-        self._append(thread, execution, attempt, entries)
-        known.fences[execution] = attempt
-        if end:
-            known.ended[execution] = self.now
-            for event in known.events:
-                if event.execution_id == execution:
-                    event.free_at = self.now + RETENTION
-
-    @rule(thread=THREADS, execution=EXECUTIONS, attempt=st.integers(0, 3), count=st.integers(1, 5))
-    def append_chunks(self, thread: str, execution: str, attempt: int, count: int) -> None:
-        known = self.threads[thread]
-        if self._forgotten(thread, execution):
-            return
-        texts = [b"%d" % (self.number + index) for index in range(count)]
-        self.number += count
 
         async def steps() -> str:
-            return self.made.log.append_chunks(thread, execution, attempt, chunks=texts)
+            return self.made.log.append(*answer, attempt, entries=entries)
 
-        if execution in known.ended or attempt < known.fences.get(execution, 0):
-            with pytest.raises(StaleAttemptError):
-                self.loop.run_until_complete(steps())
-            return
-        self._know(thread, execution, self.loop.run_until_complete(steps()), texts)
-        known.fences[execution] = attempt
+        if self._begin(answer, attempt):
+            assert self._run(steps()) == self._note(answer, attempt, [payload for _, payload in entries])
+            if end:
+                self.answers[answer].ended = self.now
+        else:
+            self._refused(steps)
 
-    @rule(thread=THREADS)
-    def append_to_the_thread(self, thread: str) -> None:
-        self.number += 1
-        self._append(thread, "", 0, [(EventType.message_added, b"%d" % self.number)])
-        self.threads[thread].events[-1].free_at = self.now + RETENTION
+    @rule(answer=ANSWERS, attempt=ATTEMPTS, count=st.integers(1, 5))
+    def append_chunks(self, answer: tuple[str, str], attempt: int, count: int) -> None:
+        payloads = self._payloads(count)
 
-    def _append(self, thread: str, execution: str, attempt: int, entries: list[tuple[EventType, bytes]]) -> None:
         async def steps() -> str:
-            cursor = self.made.log.append(thread, execution, attempt, entries=entries)
-            await self.made.log.flush(thread)
-            return cursor
+            return self.made.log.append_chunks(*answer, attempt, chunks=payloads)
 
-        self._know(thread, execution, self.loop.run_until_complete(steps()), [payload for _, payload in entries])
+        if self._begin(answer, attempt):
+            assert self._run(steps()) == self._note(answer, attempt, payloads)
+        else:
+            self._refused(steps)
 
-    def _know(self, thread: str, execution: str, last: str, payloads: list[bytes]) -> None:
-        origin, _, number = last.rpartition("-")
-        first = int(number) - len(payloads) + 1
-        self.threads[thread].events += [
-            Known(f"{origin}-{first + index}", execution, payload, None) for index, payload in enumerate(payloads)
-        ]
+    def _payloads(self, count: int) -> list[bytes]:
+        self.count += count
+        return [b"%d" % number for number in range(self.count - count, self.count)]
+
+    def _begin(self, answer: tuple[str, str], attempt: int) -> bool:
+        """Whether the attempt may go on; a later one says that it begins again."""
+        known = self._known(answer)
+        if known.ended is not None or attempt < known.attempt:
+            return False
+        if attempt > max(known.attempt, 1):
+
+            async def restart() -> None:
+                self.made.log.append(*answer, attempt, entries=[RESTARTED])
+
+            self._run(restart())
+            known.add(attempt, b"{}", restart=True)
+        return True
+
+    def _known(self, answer: tuple[str, str]) -> Answer:
+        """Once it has left, nothing is known of it."""
+        known = self.answers.get(answer)
+        if known is None or self._left(known):
+            known = self.answers[answer] = Answer()
+        return known
+
+    def _left(self, known: Answer) -> bool:
+        return known.ended is not None and known.ended + RETENTION <= self.now
+
+    def _note(self, answer: tuple[str, str], attempt: int, payloads: list[bytes]) -> str:
+        for payload in payloads:
+            self.answers[answer].add(attempt, payload)
+        return f"{attempt}-{self.answers[answer].number}"
+
+    def _refused(self, steps: object) -> None:
+        with pytest.raises(StaleAttemptError):
+            self._run(steps())  # type: ignore[operator]
+
+    def _run(self, steps: object) -> object:
+        return self.loop.run_until_complete(steps)  # type: ignore[arg-type]
 
     @rule(seconds=st.sampled_from([1.0, RETENTION / 3, RETENTION * 2 / 3]))
     def let_time_pass(self, seconds: float) -> None:
@@ -131,81 +139,54 @@ class LogMachine(RuleBasedStateMachine):
         async def steps() -> None:
             self.made.pass_time(seconds)
 
-        self.loop.run_until_complete(steps())
+        self._run(steps())
 
-    @rule(thread=THREADS, execution=EXECUTIONS)
-    def follow_from_the_start(self, thread: str, execution: str) -> None:
-        if self._forgotten(thread, execution) or len(self.readers) >= MOST_FOLLOWERS:
+    @rule(answer=ANSWERS, data=st.data())
+    def follow(self, answer: tuple[str, str], data: st.DataObject) -> None:
+        """From the start, or from any place that was given out or may have been."""
+        known = self._known(answer)
+        after = data.draw(st.none() | st.tuples(st.integers(0, known.attempt), st.integers(0, known.number)))
+        if len(self.readers) >= MOST_FOLLOWERS:
             return
-        place = next(
-            (index for index, event in enumerate(self.threads[thread].events) if event.execution_id == execution),
-            len(self.threads[thread].events),
-        )
-        self.readers.append(Reader(self._follow(thread, execution, None), thread, execution, place))
 
-    @rule(thread=THREADS, execution=st.none() | EXECUTIONS, data=st.data())
-    def follow_from_a_cursor(self, thread: str, execution: str | None, data: st.DataObject) -> None:
-        events = self.threads[thread].events
-        if not events or len(self.readers) >= MOST_FOLLOWERS:
-            return
-        index = data.draw(st.integers(0, len(events) - 1))
-        try:
-            follower = self._follow(thread, execution, events[index].cursor)
-        except CursorGoneError:
-            self._require_loss(thread, index + 1, seen=index)
-        else:
-            self.readers.append(Reader(follower, thread, execution, index + 1))
-
-    def _follow(self, thread: str, execution: str | None, after: str | None) -> Follower:
         async def steps() -> Follower:
-            return self.made.log.follow(thread, execution_id=execution, after=after)
+            cursor = None if after is None else f"{after[0]}-{after[1]}"
+            return await self.made.reading.follow(*answer, after=cursor)
 
-        return self.loop.run_until_complete(steps())
+        try:
+            follower = self.loop.run_until_complete(steps())
+        except CursorGoneError:
+            assert after is not None
+            assert not known.events or after > known.events[-1][0], "nothing has left"
+        else:
+            self.readers.append(Reader(follower, known, after or (0, 0)))
 
     @rule(data=st.data())
     def take(self, data: st.DataObject) -> None:
         if not self.readers:
             return
         reader = data.draw(st.sampled_from(self.readers))
-        self._take(reader)
+        known = reader.known
 
-    def _take(self, reader: Reader) -> None:
         async def steps() -> list[Event]:
+            await self.made.settle()
             return list(reader.follower.take())
 
         try:
             batch = self.loop.run_until_complete(steps())
         except CursorGoneError:
-            self._require_loss(reader.thread, reader.place)
+            assert self._left(known), "nothing has left"
             self._close(reader)
             return
-        for event in batch:
-            self._expect(reader, event)
+        told = [(tuple(map(int, event.cursor.split("-"))), event) for event in batch]
+        expected = [(place, payload) for place, payload in known.events if place > reader.place]
         if not batch:
-            assert self._next_place(reader) is None, "an event is there and was not given"
-
-    def _expect(self, reader: Reader, event: Event) -> None:
-        place = self._next_place(reader)
-        assert place is not None, f"{event} was never appended"
-        parts = event.parts
-        expected = self.threads[reader.thread].events[place : place + len(parts)]
-        assert list(parts) == [known.payload for known in expected]
-        assert {known.execution_id for known in expected} == {event.execution_id}
-        assert event.cursor == expected[-1].cursor
-        reader.place = place + len(parts)
-
-    def _next_place(self, reader: Reader) -> int | None:
-        events = self.threads[reader.thread].events
-        for place in range(reader.place, len(events)):
-            if reader.execution_id in {None, events[place].execution_id}:
-                return place
-        return None
-
-    def _require_loss(self, thread: str, place: int, *, seen: int | None = None) -> None:
-        """A place may be gone only when something behind it may have left, or the whole stream may."""
-        events = self.threads[thread].events
-        behind = events[place:] or ([] if seen is None else [events[seen]])
-        assert any(event.free_at is not None and event.free_at <= self.now for event in behind), "nothing has left"
+            assert not expected, "an event is there and was not given"
+            return
+        assert [part for _, event in told for part in event.parts] == [payload for _, payload in expected]
+        assert told[-1][0] == expected[-1][0]
+        reader.place = expected[-1][0]
+        assert reader.follower.ended == (known.ended is not None)
 
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
@@ -216,26 +197,11 @@ class LogMachine(RuleBasedStateMachine):
         reader.follower.close()
         self.readers.remove(reader)
 
-    def _forgotten(self, thread: str, execution: str) -> bool:
-        ended = self.threads[thread].ended.get(execution)
-        return ended is not None and ended + RETENTION <= self.now
-
     @invariant()
     def what_runs_is_held(self) -> None:
-        for name, thread in getattr(self, "threads", {}).items():
-            for execution in thread.fences:
-                if not self._forgotten(name, execution):
-                    assert self.made.log.holds(name, execution)
-
-    @invariant()
-    def what_has_not_served_its_time_can_be_followed(self) -> None:
-        for name, thread in getattr(self, "threads", {}).items():
-            gone = [
-                i for i, event in enumerate(thread.events) if event.free_at is not None and event.free_at <= self.now
-            ]
-            last = gone[-1] if gone else 0
-            if last + 1 < len(thread.events):
-                self._follow(name, None, thread.events[last].cursor).close()
+        for answer, known in getattr(self, "answers", {}).items():
+            if known.events and not self._left(known):
+                assert self.loop.run_until_complete(self.made.reading.holds(*answer))
 
 
 @pytest.mark.parametrize("make", ADAPTERS.values(), ids=ADAPTERS)

@@ -61,7 +61,7 @@ class Core:
     async def answer(self, thread_id: str, text: str = "hello", **fields: Any) -> list[Event]:
         """Say something and read the answer to its end."""
         message = await self.send(thread_id, text, **fields)
-        return await read_all(self.feed.join(thread_id, message.execution_id or ""))
+        return await read_all(await self.feed.join(thread_id, message.execution_id or ""))
 
     async def read(self, thread_id: str, execution_id: str, *, after: str | None = None) -> list[Event]:
         return await read_all(await self.feed.open(self.user, thread_id, execution_id, after=after))

@@ -65,7 +65,7 @@ async def test_a_message_is_answered(core: Core) -> None:
     thread_id = await core.thread()
     message = await core.send(thread_id, "hello", model=script(tokens=30), metadata={"a": [1]})
     assert (message.role, message.sender_id, message.status, message.position) == (Role.user, core.user.id, "queued", 1)
-    events = await read_all(core.feed.join(thread_id, message.execution_id or ""))
+    events = await read_all(await core.feed.join(thread_id, message.execution_id or ""))
     assert kinds(events) == ["execution_queued", "execution_started", "chunk", "execution_completed"]
     assert said(events) == tokens(30)
     asked, answer = await core.listed(thread_id)
@@ -83,7 +83,7 @@ async def test_a_message_is_answered(core: Core) -> None:
 async def test_a_failure_is_stored_and_said_without_secrets(core: Core, model_stub: ModelStub) -> None:
     thread_id = await core.thread()
     message = await core.send(thread_id, model=script(error_at=3))
-    events = await read_all(core.feed.join(thread_id, message.execution_id or ""))
+    events = await read_all(await core.feed.join(thread_id, message.execution_id or ""))
     assert kinds(events)[-1] == "execution_failed"
     assert said(events) == tokens(3)
     assert (await core.answer_to(message)).text == tokens(3)
@@ -191,7 +191,7 @@ async def test_an_interrupting_message_stops_the_answer_and_those_that_wait(core
     thread_id = await core.thread()
     running = await core.send(thread_id, "a", model=script(pause_ms=20, tokens=500))
     waiting = await core.send(thread_id, "b", model=script(), if_active="queue")
-    await read_until(core.feed.join(thread_id, running.execution_id or ""), EventType.chunk)
+    await read_until(await core.feed.join(thread_id, running.execution_id or ""), EventType.chunk)
     events = await core.answer(thread_id, "c", model=script(), if_active="interrupt")
     assert kinds(events)[-1] == "execution_completed"
     states = {row.id: row.state for row in await core.executions(thread_id)}
@@ -238,7 +238,7 @@ async def cancel(core: Core, thread_id: str, execution_id: str | None) -> str:
 async def test_an_answer_can_be_stopped_before_it_begins(core: Core) -> None:
     thread_id = await core.thread()
     message = await core.send(thread_id, model=script(first_ms=5000))
-    reader = core.feed.join(thread_id, message.execution_id or "")
+    reader = await core.feed.join(thread_id, message.execution_id or "")
     assert await cancel(core, thread_id, message.execution_id) == "interrupted"
     assert kinds(await read_all(reader))[-1] == "execution_interrupted"
     assert [m.status.value for m in await core.listed(thread_id)] == ["interrupted", "interrupted"]
@@ -247,7 +247,7 @@ async def test_an_answer_can_be_stopped_before_it_begins(core: Core) -> None:
 async def test_stopping_stores_the_partial_text_before_it_returns(core: Core, model_stub: ModelStub) -> None:
     thread_id, key = await core.thread(), new_id()
     message = await core.send(thread_id, model=script(key, pause_ms=10, tokens=1000))
-    reader = core.feed.join(thread_id, message.execution_id or "")
+    reader = await core.feed.join(thread_id, message.execution_id or "")
     events = await read_until(reader, EventType.chunk)
     assert await cancel(core, thread_id, message.execution_id) == "interrupted"
     stored = await core.stored_text(message)
@@ -267,7 +267,7 @@ async def test_stopping_stores_the_partial_text_before_it_returns(core: Core, mo
 async def test_stopping_at_once_by_many_is_one_stop(core: Core) -> None:
     thread_id = await core.thread()
     message = await core.send(thread_id, model=script(pause_ms=10, tokens=1000))
-    await read_until(core.feed.join(thread_id, message.execution_id or ""), EventType.chunk)
+    await read_until(await core.feed.join(thread_id, message.execution_id or ""), EventType.chunk)
     states = await asyncio.gather(*(cancel(core, thread_id, message.execution_id) for _ in range(20)))
     assert set(states) == {"interrupted"}
     events = await core.read(thread_id, message.execution_id or "")
@@ -288,7 +288,7 @@ async def test_a_queued_answer_can_be_stopped_while_another_runs(core: Core) -> 
     running = await core.send(thread_id, model=script(pause_ms=10, tokens=50))
     stopped = await core.send(thread_id, model=script(), if_active="queue")
     last = await core.send(thread_id, model=script(), if_active="queue")
-    reader = core.feed.join(thread_id, stopped.execution_id or "")
+    reader = await core.feed.join(thread_id, stopped.execution_id or "")
     assert await cancel(core, thread_id, stopped.execution_id) == "interrupted"
     assert kinds(await read_all(reader)) == ["execution_queued", "execution_interrupted"]
     rows = {row.id: row.state for row in await core.ended(thread_id)}
@@ -321,7 +321,7 @@ async def test_a_message_can_be_edited_once_its_answer_is_there(core: Core) -> N
     async def change(**fields: Any) -> Any:
         return await core.messages.change(core.user, thread_id, message.id, **{"text": None, "status": None, **fields})
 
-    await read_until(core.feed.join(thread_id, message.execution_id or ""), EventType.chunk)
+    await read_until(await core.feed.join(thread_id, message.execution_id or ""), EventType.chunk)
     with pytest.raises(ExecutionActiveError):
         await change(text="early")
     with pytest.raises(ExecutionActiveError):
@@ -409,7 +409,7 @@ async def test_deleting_stops_the_answer_and_hides_the_thread(core: Core, model_
     thread_id, key = await core.thread(), new_id()
     message = await core.send(thread_id, model=script(key, pause_ms=10, tokens=1000))
     await core.send(thread_id, model=script(), if_active="queue")
-    reader = core.feed.join(thread_id, message.execution_id or "")
+    reader = await core.feed.join(thread_id, message.execution_id or "")
     await read_until(reader, EventType.chunk)
     await core.threads.delete(core.user, thread_id, purge=False)
     assert (await read_all(reader))[-1].type is EventType.execution_interrupted
@@ -454,13 +454,15 @@ async def test_purging_erases_every_row_and_the_log(core: Core) -> None:
         await core.ended(name)
         await core.messages.judge(core.user, name, message.id, kind=FeedbackKind.positive, comment="so so")
     events = await core.read(kept, message.execution_id or "")
+    erased = [row.id for row in await core.executions(thread_id)]
     await core.threads.delete(core.user, thread_id, purge=True)
     tables = ("threads", "messages", "executions", "feedback", "provider_threads", "idempotency_keys")
     counts = await core.database.read(
         lambda c: [c.scalar(sql(f"SELECT count(*) FROM {table}")) for table in tables]  # noqa: S608  names of ours
     )
     assert counts == [1, 2, 1, 1, 1, 1]
-    assert not core.log._streams.get(thread_id)  # type: ignore[attr-defined]
+    for execution_id in ("", *erased):
+        assert core.log._logs.find(thread_id, execution_id) is None  # type: ignore[attr-defined]
     for step in (core.threads.delete(core.user, thread_id, purge=True), core.listed(thread_id)):
         with pytest.raises(NotFoundError):
             await step

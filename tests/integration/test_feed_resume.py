@@ -14,7 +14,7 @@ async def test_a_reader_that_has_seen_the_end_gets_the_end_and_nothing_else(
         thread_id = await core.thread()
         message = await core.send(thread_id, model="scripted?tokens=3")
         execution_id = message.execution_id or ""
-        events = await read_all(core.feed.join(thread_id, execution_id))
+        events = await read_all(await core.feed.join(thread_id, execution_id))
 
         assert await core.read(thread_id, execution_id, after=events[-1].cursor) == []
 
@@ -29,7 +29,7 @@ async def test_an_answer_that_ended_in_another_process_is_told_once(database_url
         execution_id = message.execution_id or ""
         reader = await other.feed.open(other.user, thread_id, execution_id)
         waiting = asyncio.create_task(read_all(reader))
-        await read_all(core.feed.join(thread_id, execution_id))
+        await read_all(await core.feed.join(thread_id, execution_id))
         assert not waiting.done()
 
         waiting.cancel()

@@ -65,11 +65,18 @@ class AnswerReader:
         self.ended = events[-1].type in TERMINAL
         return events
 
+    @property
+    def more(self) -> bool:
+        """Whether there is something to take now."""
+        return bool(self._first) or (self._follower is not None and self._follower.more)
+
     async def look_around(self) -> None:
         """Nothing came: the answer may have ended elsewhere, or the place in it be gone. Then there is more to take."""
         if self._gone:
             self._gone = False
             await self._feed.reopen(self, self._thread_id, self._execution_id)
+        elif self._follower is not None and self._follower.ended:
+            self.close()
         elif self._follower is not None:
             await self._feed.look_around(self, self._thread_id, self._execution_id)
 
@@ -105,9 +112,9 @@ class Feed:
         self._database = database
         self._log = log
 
-    def join(self, thread_id: str, execution_id: str) -> AnswerReader:
+    async def join(self, thread_id: str, execution_id: str) -> AnswerReader:
         """Follow an answer that this process has just begun on its caller's behalf."""
-        follower = self._log.follow(thread_id, execution_id=execution_id)
+        follower = await self._log.follow(thread_id, execution_id)
         return AnswerReader(self, thread_id, execution_id, follower=follower)
 
     async def open(
@@ -127,11 +134,11 @@ class Feed:
         if origin in {_JOINED, _VOIDED}:
             await self._begin_stored(reader, thread_id, execution_id, origin=origin, seen=int(number))
             return reader
-        if after is None and not self._log.holds(thread_id, execution_id):
+        if after is None and not await self._log.holds(thread_id, execution_id):
             await self._begin_stored(reader, thread_id, execution_id, origin=_JOINED, seen=0)
             return reader
         try:
-            reader.follow(self._log.follow(thread_id, execution_id=execution_id, after=after))
+            reader.follow(await self._log.follow(thread_id, execution_id, after=after))
         except CursorGoneError:
             await self.reopen(reader, thread_id, execution_id)
         return reader
@@ -141,21 +148,19 @@ class Feed:
         await self._begin_stored(reader, thread_id, execution_id, origin=_VOIDED, seen=0)
 
     async def look_around(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
-        """Nothing is there: the reader has seen the end, or the answer ended somewhere else and is in the database."""
-        if self._log.has_ended(thread_id, execution_id):
-            reader.close()
-            return
-        if self._log.holds(thread_id, execution_id):
+        """The answer may have ended somewhere else and be in the database."""
+        if await self._log.holds(thread_id, execution_id):
             return
         execution, message = await self._stored(thread_id, execution_id)
-        if execution.state in FINISHED and not self._log.holds(thread_id, execution_id):
+        if execution.state in FINISHED and not await self._log.holds(thread_id, execution_id):
             reader.begin_with(_whole(execution, message, _VOIDED), complete=True)
 
     async def _begin_stored(
         self, reader: AnswerReader, thread_id: str, execution_id: str, *, origin: str, seen: int
     ) -> None:
         """What is stored of the answer, behind the first `seen` events of that, and then the log."""
-        waiting = None if self._log.holds(thread_id, execution_id) else self._follow_new(thread_id, execution_id)
+        held = await self._log.holds(thread_id, execution_id)
+        waiting = None if held else await self._follow_new(thread_id, execution_id)
         execution, message = await self._stored(thread_id, execution_id)
         if execution.state in FINISHED:
             if waiting is not None:
@@ -169,10 +174,10 @@ class Feed:
             return
         await self._follow_checkpoint(reader, execution, message)
 
-    def _follow_new(self, thread_id: str, execution_id: str) -> Follower | None:
+    async def _follow_new(self, thread_id: str, execution_id: str) -> Follower | None:
         """A follower of an execution that the log does not know; None when it knew more than it still holds."""
         try:
-            return self._log.follow(thread_id, execution_id=execution_id)
+            return await self._log.follow(thread_id, execution_id)
         except CursorGoneError:
             return None
 
@@ -184,7 +189,7 @@ class Feed:
         for _ in range(_CHECKPOINT_WAITS):
             for after in (None, execution.checkpoint_cursor):
                 try:
-                    reader.follow(self._log.follow(execution.thread_id, execution_id=execution.id, after=after))
+                    reader.follow(await self._log.follow(execution.thread_id, execution.id, after=after))
                 except CursorGoneError:
                     continue
                 if after is not None:

@@ -214,7 +214,7 @@ class ConversationService:
 
     def _announce(self, begun: _Begun) -> None:
         message, execution = begun.message, begun.execution
-        self._log.append(message.thread_id, "", 0, entries=[(EventType.message_added, msgspec.json.encode(message))])
+        self._log.announce(message.thread_id, entries=[(EventType.message_added, msgspec.json.encode(message))])
         if execution is not None:
             with suppress(StaleAttemptError):  # it was stopped before it was announced
                 self._log.append(message.thread_id, execution.id, 0, entries=[(EventType.execution_queued, b"{}")])
@@ -245,7 +245,7 @@ class ConversationService:
     async def _end_elsewhere(self, execution: Execution) -> None:
         """End one that does not run here; its runner, if it has one, finds its fence gone."""
         ending = Ending(state=ExecutionState.interrupted, text=None, model=None)
-        held = execution.attempt == 0 or self._log.holds(execution.thread_id, execution.id)
+        held = execution.attempt == 0 or await self._log.holds(execution.thread_id, execution.id)
 
         def work(connection: Connection) -> tuple[str | None, list[Entry]]:
             next_id = finish_execution(connection, execution, ending, now=self._clock.now())
@@ -255,7 +255,8 @@ class ConversationService:
             next_id, entries = await self._database.write(work)
         except StaleAttemptError:
             return
-        self._log.append(execution.thread_id, execution.id, execution.attempt, entries=entries)
+        with suppress(StaleAttemptError):  # its thread was erased, or somebody was faster
+            self._log.append(execution.thread_id, execution.id, execution.attempt + 1, entries=entries)
         if next_id is not None:
             self._engine.start(next_id)
 

@@ -74,16 +74,22 @@ class Turn:
         """
         execution = claim.execution
         with _tracer.start_as_current_span("execution", attributes={"execution.id": execution.id}):
-            if execution.attempt > self._max_attempts:
-                return await self._end(answer, _EXHAUSTED)
-            self._announce(answer)
-            error: ModelCallError | None = None
             try:
-                with scope:
-                    await self._stream(claim, answer)
-            except ModelCallError as failure:
-                error = failure
-            return await self._end(answer, _ending(answer, error, stopped=scope.cancelled_caught))
+                if execution.attempt > self._max_attempts:
+                    return await self._end(answer, _EXHAUSTED)
+                return await self._answer(claim, answer, scope)
+            finally:
+                self._log.abandon(execution.thread_id, execution.id, execution.attempt)
+
+    async def _answer(self, claim: Claim, answer: Answer, scope: CancelScope) -> str | None:
+        self._announce(answer)
+        error: ModelCallError | None = None
+        try:
+            with scope:
+                await self._stream(claim, answer)
+        except ModelCallError as failure:
+            error = failure
+        return await self._end(answer, _ending(answer, error, stopped=scope.cancelled_caught))
 
     def _announce(self, answer: Answer) -> None:
         first = answer.execution.attempt == 1
@@ -123,7 +129,7 @@ class Turn:
         execution = answer.execution
         thread_id, execution_id = execution.thread_id, execution.id
         answer.ending = True
-        held = ending.text is not None or self._log.holds(thread_id, execution_id)
+        held = ending.text is not None or await self._log.holds(thread_id, execution_id)
 
         in_doubt = False
 

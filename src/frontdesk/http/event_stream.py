@@ -156,15 +156,16 @@ class EventStream(Response):
 
     def _on_change(self) -> None:
         """The log has something, or the reader has caught up or is lost."""
-        if not self._wire.paused:
-            self.blocked_since = None
+        if self._wire.paused:
+            return
+        self.blocked_since = None
         try:
             wrote = self._pump()
         except Exception:  # the socket pump's boundary: a reader's trouble is not the writer's
             _logger.exception("stream broke")
             self._wire.abort()
             return
-        if self._reader.ended or self._wire.lost or not (wrote or self._wire.paused):
+        if not wrote or self._reader.ended:
             self._woken.set()
 
     def _pump(self) -> bool:
@@ -178,7 +179,7 @@ class EventStream(Response):
             if body:
                 self._write(body)
                 wrote = True
-            elif not events:
+            if not reader.more:
                 break
         return wrote
 

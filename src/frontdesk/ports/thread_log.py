@@ -1,8 +1,10 @@
 """The log of a thread: what every answer writes to and every surface reads from.
 
-Owns order and delivery. Events of a thread are appended in order; a follower sees each event after its cursor exactly
-once; nothing follows an execution's terminal event; an attempt that was superseded can append nothing. It refuses to
-be a store: finished executions leave it after their retention, and then the database answers.
+Owns order and delivery. Each execution has a log of its own within the thread: its runner appends in order, a follower
+sees each event after its cursor exactly once, nothing follows the terminal event, and an attempt that was superseded
+can append nothing. A cursor belongs to the execution and not to the log that gave it out: every process understands it,
+and a log that was made anew. It refuses to be a store: finished executions leave it after their retention, and then the
+database answers.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +37,8 @@ TERMINAL = frozenset({EventType.execution_completed, EventType.execution_failed,
 class Event(msgspec.Struct, frozen=True, gc=False):
     """`payload` is JSON in UTF-8 without line breaks; of a `chunk` it is the provider's own bytes.
 
-    Several chunks that were appended together are one event: they stand in `chunks` instead, `cursor` is the last
-    one's, and the others' cursors lead up to it: all end in `-NUMBER`, and the numbers follow one another.
+    `cursor` is `ATTEMPT-NUMBER`; numbers count an attempt's events from 1. Several chunks that were appended together
+    are one event: they stand in `chunks` instead, and `cursor` is the last one's.
     """
 
     cursor: str
@@ -60,11 +62,21 @@ class StaleAttemptError(Exception):
 
 
 class CursorGoneError(Exception):
-    """The cursor lies before what the log still holds, or was made by a log that is gone: read the database first."""
+    """What came right after the cursor is not held any more, or was never there: read the database first."""
 
 
 class Follower(Protocol):
     """One reader's place in a log. It holds no events of its own, so a slow one costs nothing."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can follow its place: the terminal event lies behind it."""
+        ...
+
+    @property
+    def more(self) -> bool:
+        """Whether there is something to take now."""
+        ...
 
     def take(self) -> Sequence[Event]:
         """The events that are there after the last ones, in a batch of at most about 64 KiB of payload; it never waits.
@@ -74,7 +86,7 @@ class Follower(Protocol):
         ...
 
     def on_ready(self, ready: Callable[[], None]) -> None:
-        """Have `ready` called whenever there may be something to take, or the thread was erased.
+        """Have `ready` called whenever there may be something to take, or the log was taken away.
 
         It is called in the middle of an append: it must return soon and raise nothing.
         """
@@ -84,11 +96,15 @@ class Follower(Protocol):
 
 
 class ThreadLog(Protocol):
+    def announce(self, thread_id: str, *, entries: Sequence[Entry]) -> None:
+        """Append to the thread's own log, which has no runner and no end; it never waits."""
+        ...
+
     def append(self, thread_id: str, execution_id: str, attempt: int, *, entries: Sequence[Entry]) -> str:
         """Append in one batch and return the last event's cursor; it never waits.
 
-        `execution_id` is empty for events of the thread itself. The first batch of a higher attempt raises the
-        fence. Raises `StaleAttemptError`, with nothing appended.
+        The first batch of a higher attempt raises the fence. Raises `StaleAttemptError`, with nothing appended; where
+        the fence is kept elsewhere, it may come with a later call instead.
         """
         ...
 
@@ -96,29 +112,29 @@ class ThreadLog(Protocol):
         """As `append`, of what one read of a model's answer brought: one event, whatever its length."""
         ...
 
-    def follow(self, thread_id: str, *, execution_id: str | None = None, after: str | None = None) -> Follower:
-        """Follow a thread, or one of its executions; from its start when `after` is None.
+    def abandon(self, thread_id: str, execution_id: str, attempt: int) -> None:
+        """The attempt's runner is here no more: unless it has ended, what follows must be looked for elsewhere."""
+        ...
 
-        A log that knows nothing yet of the execution or thread waits for its first event. Raises `CursorGoneError`
-        when events between `after` and the first one held may have been lost, and also for `after=None` when the
-        start of the execution was trimmed.
+    async def follow(self, thread_id: str, execution_id: str = "", *, after: str | None = None) -> Follower:
+        """Follow one of a thread's executions, or the thread's own log; from the start when `after` is None.
+
+        A log that knows nothing yet of it waits for the first event. Behind a cursor of an earlier attempt comes the
+        later one, which begins by saying so. Raises `CursorGoneError` when what followed `after` is not held, and also
+        for None when the start is not.
         """
         ...
 
-    def holds(self, thread_id: str, execution_id: str) -> bool:
-        """Whether the execution's events are all here, from its first."""
+    async def holds(self, thread_id: str, execution_id: str) -> bool:
+        """Whether the execution's events are all here, from its first or from that of its latest attempt."""
         ...
 
-    def has_ended(self, thread_id: str, execution_id: str) -> bool:
-        """Whether the execution's terminal event is here."""
+    def discard(self, thread_id: str, execution_ids: Sequence[str]) -> None:
+        """Erase the thread's own log and those of its executions now."""
         ...
 
-    async def flush(self, thread_id: str) -> None:
-        """Wait until what was appended is with the log's server. Raises `StaleAttemptError` when it was refused."""
-        ...
-
-    def discard(self, thread_id: str) -> None:
-        """Erase the thread's log now."""
+    async def flush(self) -> None:
+        """Wait until what was appended can be read by every process. Raises `UnavailableError` when it cannot be."""
         ...
 
     async def check(self) -> None:

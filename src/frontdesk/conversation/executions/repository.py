@@ -132,6 +132,10 @@ def list_unfinished(connection: Connection, thread_id: str) -> list[Execution]:
     return [_execution(row) for row in connection.execute(statement).mappings()]
 
 
+def list_ids(connection: Connection, thread_id: str) -> list[str]:
+    return list(connection.scalars(select(executions.c.id).where(executions.c.thread_id == thread_id)))
+
+
 def renew(connection: Connection, owner: str, *, until: datetime) -> dict[str, int]:
     """Keep the owner's leases; what it still runs, as attempt by id."""
     return {row["id"]: row["attempt"] for row in _RENEW.all(connection, {"of_owner": owner, "lease": until})}

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message
 from frontdesk.conversation.threads import repository as threads
@@ -134,15 +135,16 @@ class ThreadService:
             threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
             threads.change(connection, thread_id, {"is_deleted": True})
 
-        def erase(connection: Connection) -> None:
+        def erase(connection: Connection) -> list[str]:
             threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
+            ended = executions.list_ids(connection, thread_id)
             threads.erase(connection, thread_id)
             forget_results(connection, principal.id, naming=thread_id)
+            return ended
 
         await self._database.write(hide)
         await self._stop_answers(principal, thread_id)
-        await self._database.write(erase)
-        self._log.discard(thread_id)
+        self._log.discard(thread_id, await self._database.write(erase))
 
     async def export(self, principal: Principal, thread_id: str) -> tuple[Thread, AsyncIterator[list[Message]]]:
         """The thread and all its messages, oldest first, in pages that are read as they are taken."""

@@ -161,6 +161,6 @@ async def _stream_sent(request: Request, caller: Caller, sent: Once[Message]) ->
     if sent.replayed:
         reader = await held.feed.open(caller, message.thread_id, execution_id)
     else:
-        reader = held.feed.join(message.thread_id, execution_id)
+        reader = await held.feed.join(message.thread_id, execution_id)
     encoder = ThreadsApiEncoder(message.thread_id)
     return EventStream(reader, encoder, held.streams, headers=REPLAYED if sent.replayed else None)
