@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from frontdesk.ports.thread_log import CursorGoneError, Entry, Event, EventType, Follower, StaleAttemptError
+from harness.redis import RedisServer
 from harness.thread_logs import ADAPTERS, RETENTION, Made, Make
 
 ANSWERS = st.sampled_from([(thread, execution) for thread in ("t0", "t1") for execution in ("e0", "e1")])
@@ -48,6 +49,7 @@ class Reader:
 
 class LogMachine(RuleBasedStateMachine):
     make: ClassVar[Make]
+    redis_url: ClassVar[str]
 
     @initialize()
     def begin(self) -> None:
@@ -56,7 +58,7 @@ class LogMachine(RuleBasedStateMachine):
         self.answers: dict[tuple[str, str], Answer] = {}
         self.readers: list[Reader] = []
         self.loop = asyncio.new_event_loop()
-        self.context: AbstractAsyncContextManager[Made] = type(self).make()
+        self.context: AbstractAsyncContextManager[Made] = type(self).make(self.redis_url)
         self.made = self.loop.run_until_complete(self.context.__aenter__())
 
     def teardown(self) -> None:
@@ -134,6 +136,8 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1.0, RETENTION / 3, RETENTION * 2 / 3]))
     def let_time_pass(self, seconds: float) -> None:
+        if self.made.has_server:
+            return  # whose time is its own
         self.now += seconds
 
         async def steps() -> None:
@@ -150,6 +154,7 @@ class LogMachine(RuleBasedStateMachine):
             return
 
         async def steps() -> Follower:
+            await self.made.log.flush()
             cursor = None if after is None else f"{after[0]}-{after[1]}"
             return await self.made.reading.follow(*answer, after=cursor)
 
@@ -201,12 +206,16 @@ class LogMachine(RuleBasedStateMachine):
     def what_runs_is_held(self) -> None:
         for answer, known in getattr(self, "answers", {}).items():
             if known.events and not self._left(known):
-                assert self.loop.run_until_complete(self.made.reading.holds(*answer))
+                assert self._run(self._holds(answer))
+
+    async def _holds(self, answer: tuple[str, str]) -> bool:
+        await self.made.log.flush()
+        return await self.made.reading.holds(*answer)
 
 
 @pytest.mark.parametrize("make", ADAPTERS.values(), ids=ADAPTERS)
-def test_the_log_is_its_model(make: Make) -> None:
-    machine = type("Machine", (LogMachine,), {"make": staticmethod(make)})
+def test_the_log_is_its_model(make: Make, redis_server: RedisServer) -> None:
+    machine = type("Machine", (LogMachine,), {"make": staticmethod(make), "redis_url": redis_server.url})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -17,6 +17,7 @@ _NUMBERS = (1 << NUMBER_BITS) - 1
 _MOST_ATTEMPTS = 1 << 15
 _BATCH_BYTES = 65_536
 _PART_BYTES = 16_384  # of chunks that are one event
+_CUT_OFF = b'{"status":"reconnecting"}'
 _EVENT_BYTES = 200  # what an event costs beside its payload
 
 
@@ -36,7 +37,8 @@ class AnswerLog:
     """All events behind `base` are held; `base` is `START` while nothing was trimmed or missed. A restart voids what
     was before it, so that goes at once and is not missed.
 
-    `runs_here` is whether this process appends. `touched` and `ended_bytes` are its owner's, to find what may leave.
+    `runs_here` is whether this process appends. `fence` is the lowest attempt that may, if another process has said so,
+    and `sent` the place up to which the others have been told. `touched` and `ended_bytes` are the owner's.
     """
 
     __slots__ = (
@@ -47,10 +49,12 @@ class AnswerLog:
         "ended_bytes",
         "events",
         "execution_id",
+        "fence",
         "followers",
         "number",
         "places",
         "runs_here",
+        "sent",
         "sizes",
         "thread_id",
         "touched",
@@ -66,6 +70,8 @@ class AnswerLog:
         self.closed = False
         self.ended_bytes = 0
         self.runs_here = False
+        self.fence = 0
+        self.sent = START
         self.touched = 0
         self.events: list[Event] = []
         self.places: list[int] = []
@@ -88,12 +94,14 @@ class AnswerLog:
 
     def admit(self, attempt: int) -> None:
         """Let an attempt pass its fence. Raises `StaleAttemptError`."""
-        if self.closed or attempt < self.attempt:
+        if self.closed or attempt < max(self.attempt, self.fence):
             raise StaleAttemptError
         if attempt > self.attempt:
             self.attempt, self.number = attempt, 0
 
     def add(self, kind: EventType, payload: bytes) -> None:
+        if kind in TERMINAL and not (self.number or self.events):
+            self.base = self.attempt << NUMBER_BITS  # what it ends was written elsewhere
         self.number += 1
         self._keep(Event(self.cursor, self.execution_id, self.attempt, kind, payload))
         if kind in TERMINAL:
@@ -114,6 +122,7 @@ class AnswerLog:
         """Add an event that was numbered elsewhere; whether it brought anything.
 
         What is known already is left out. What was missed before it is not held: who needs that finds its place gone.
+        The thread's own events are not numbered one by one.
         """
         last = parse_cursor(event.cursor)
         first = last - len(event.parts) + 1
@@ -122,7 +131,7 @@ class AnswerLog:
         if event.attempt > self.attempt:
             missed = first & _NUMBERS != 1
         else:
-            missed = first > self.end + 1
+            missed = bool(self.execution_id) and first > self.end + 1
             event = event_behind(event, last, self.end)
         if missed:
             self.trim(len(self.events))
@@ -143,6 +152,16 @@ class AnswerLog:
             if size >= _BATCH_BYTES:
                 break
         return batch, place
+
+    def behind(self, place: int) -> Sequence[Event]:
+        """All events that are held behind the place; of one that reaches across it, all."""
+        return self.events[bisect_right(self.places, place) :]
+
+    def tell_away(self) -> None:
+        """Have the followers say that what comes next is late."""
+        for follower in tuple(self.followers):
+            follower.is_cut_off = True
+            follower.ready()
 
     def wake(self) -> None:
         for follower in tuple(self.followers):
@@ -184,21 +203,24 @@ class AnswerLog:
 
 
 class AnswerFollower:
-    __slots__ = ("_log", "_place", "ready")
+    """`is_cut_off` until it has said that the log cannot be read for now."""
+
+    __slots__ = ("_log", "_place", "is_cut_off", "ready")
 
     def __init__(self, log: AnswerLog, place: int) -> None:
         self.ready: Callable[[], None] = _nobody_listens
         self._log = log
         self._place = place
+        self.is_cut_off = False
         log.followers.append(self)
 
     @property
     def ended(self) -> bool:
-        return self._log.closed and not self.more
+        return self._log.closed and self._place >= self._log.end
 
     @property
     def more(self) -> bool:
-        return self._place < self._log.end
+        return self._place < self._log.end or self.is_cut_off
 
     @property
     def behind(self) -> int:
@@ -212,8 +234,15 @@ class AnswerFollower:
         log = self._log
         if self._place < log.base:
             raise CursorGoneError
+        if self.is_cut_off:
+            self.is_cut_off = False
+            cursor = f"{self._place >> NUMBER_BITS}-{self._place & _NUMBERS}"
+            return [Event(cursor, log.execution_id, log.attempt, EventType.progress, _CUT_OFF)]
         batch, self._place = log.since(self._place)
         return batch
+
+    def start_at(self, place: int) -> None:
+        self._place = place
 
     def close(self) -> None:
         if self in self._log.followers:

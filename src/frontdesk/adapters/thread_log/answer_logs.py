@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from frontdesk.adapters.thread_log.answer_log import AnswerFollower, AnswerLog
 from frontdesk.kit.clock import Clock
@@ -19,7 +19,16 @@ class AnswerLogs:
     execution waits, or is written elsewhere.
     """
 
-    def __init__(self, *, clock: Clock, retention: float, retained_bytes: int, thread_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        retention: float,
+        retained_bytes: int,
+        thread_bytes: int,
+        dropped: Callable[[AnswerLog], None] = lambda _: None,
+    ) -> None:
+        self._dropped = dropped
         self._clock = clock
         self._retention = retention
         self._retained_bytes = retained_bytes
@@ -94,6 +103,7 @@ class AnswerLogs:
         """Take the log away; its followers are told, and find their places gone."""
         if self._logs.get((log.thread_id, log.execution_id)) is log:
             del self._logs[log.thread_id, log.execution_id]
+            self._dropped(log)
         log.empty()
         log.wake()
 

@@ -1,0 +1,84 @@
+"""One connection to Redis: asked in batches, opened when it is first needed, and anew after it was lost."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+CONNECT_SECONDS = 1.0
+
+
+class LinkLostError(Exception):
+    """Redis cannot be reached, or did not answer in time. What was asked may have been done or not."""
+
+
+class Link:
+    """`timeout` is in seconds, for a whole batch. One batch is under way at a time. Needs the extra `redis`."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        from redis import asyncio as redis  # noqa: PLC0415  an optional extra
+        from redis import exceptions  # noqa: PLC0415  as above
+        from redis.asyncio.retry import Retry  # noqa: PLC0415  as above
+        from redis.backoff import NoBackoff  # noqa: PLC0415  as above
+
+        self._lost = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, asyncio.IncompleteReadError)
+        self._refusal = exceptions.ResponseError
+        self._timeout = timeout
+        self._pool = redis.ConnectionPool.from_url(
+            url,
+            protocol=2,
+            socket_timeout=None,
+            socket_connect_timeout=CONNECT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+        self._connection: Any = None
+        self._turn = asyncio.Lock()
+
+    async def ask(self, *command: Any) -> Any:
+        """One command's answer; raises what Redis refuses it with. Raises `LinkLostError`."""
+        (answer,) = await self.ask_all([command])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def ask_all(self, commands: Sequence[tuple[Any, ...]], *, within: float | None = None) -> list[Any]:
+        """All in one write; each one's answer, or the error that Redis refused it with. Raises `LinkLostError`.
+
+        `within` is in seconds, where the link's own time does not suit.
+        """
+        async with self._turn:
+            whole = False
+            try:
+                async with asyncio.timeout(within or self._timeout):
+                    answers = await self._exchange(commands)
+                whole = True
+            except TimeoutError as error:
+                raise LinkLostError("no answer in time") from error
+            except self._lost as error:
+                raise LinkLostError(str(error)) from error
+            finally:
+                if not whole:
+                    await self._drop()
+        return answers
+
+    async def aclose(self) -> None:
+        await self._drop()
+
+    async def _exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if self._connection is None:
+            self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis has it so
+            await self._connection.connect()
+        connection = self._connection
+        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        return [await self._answer(connection) for _ in commands]
+
+    async def _answer(self, connection: Any) -> Any:
+        try:
+            return await connection.read_response(disable_decoding=True)
+        except self._refusal as error:
+            return error
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
