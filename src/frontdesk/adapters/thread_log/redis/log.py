@@ -64,8 +64,7 @@ class RedisThreadLog:
     def append(self, thread_id: str, execution_id: str, attempt: int, *, entries: Sequence[Entry]) -> str:
         log = self._logs.append(thread_id, execution_id, attempt, entries=entries)
         self._writer.send(log)
-        if log.closed:
-            self._reader.remove(log)
+        self._reader.remove(log)  # what is written here is not read from elsewhere
         return log.cursor
 
     def append_chunks(self, thread_id: str, execution_id: str, attempt: int, *, chunks: Sequence[bytes]) -> str:
