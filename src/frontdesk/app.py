@@ -25,7 +25,7 @@ _YOUNG_OBJECTS = 20_000
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create_app(settings: Settings) -> ASGIApp:
+def create_app(settings: Settings) -> "Application":
     """The whole program as one application; its lifespan opens and closes everything. Raises `ConfigurationError`."""
     configure_logging(level=settings.log_level, form=settings.log_format)
     configure_tracing(settings.otlp_endpoint, version=__version__)
@@ -44,6 +44,10 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._outer(scope, receive, send)
+
+    def send_readers_away(self) -> None:
+        """Before the end: whoever reads an answer that goes on is to read it elsewhere."""
+        self.http.state.services.streams.send_away()
 
     @asynccontextmanager
     async def _lifespan(self, http: FastAPI) -> AsyncIterator[None]:

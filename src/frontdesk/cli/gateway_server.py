@@ -9,18 +9,26 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from frontdesk.app import create_app
+from frontdesk.app import Application, create_app
 from frontdesk.http.server import GatewayProtocol
 from frontdesk.settings import Settings
 
 _BACKLOG = 4096
+_LEAVING_SECONDS = 1.0
 
 
-class _AnnouncingServer(uvicorn.Server):
-    """Runs `announce` beside the gateway once it listens, for no longer than the gateway."""
+class _GatewayServer(uvicorn.Server):
+    """Runs `announce` beside the gateway once it listens, for no longer than the gateway.
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], Awaitable[None]]) -> None:
+    At the end answers have `drain` seconds to end in; then their readers are sent away.
+    """
+
+    def __init__(
+        self, application: Application, config: uvicorn.Config, *, announce: Callable[[], Awaitable[None]], drain: float
+    ) -> None:
         super().__init__(config)
+        self._application = application
+        self._drain = drain
         self._announce = announce
         self._announcing: asyncio.Future[None] | None = None
 
@@ -32,13 +40,16 @@ class _AnnouncingServer(uvicorn.Server):
         if self._announcing is not None:
             self._announcing.cancel()
             await asyncio.gather(self._announcing, return_exceptions=True)
+        patience = asyncio.get_running_loop().call_later(self._drain, self._application.send_readers_away)
         await super().shutdown(sockets)
+        patience.cancel()
 
 
 def run_gateway(settings: Settings, sockets: list[socket.socket], announce: Callable[[], Awaitable[None]]) -> None:
     """Blocks. Exits the process with code 3 when the application cannot start; it has said why."""
+    application = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        application,
         loop="uvloop",
         http=GatewayProtocol,
         lifespan="on",
@@ -47,10 +58,10 @@ def run_gateway(settings: Settings, sockets: list[socket.socket], announce: Call
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds + _LEAVING_SECONDS),
     )
     with _signals_taken():
-        _AnnouncingServer(config, announce).run(sockets)
+        _GatewayServer(application, config, announce=announce, drain=settings.drain_seconds).run(sockets)
 
 
 @contextmanager

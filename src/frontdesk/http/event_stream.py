@@ -6,6 +6,7 @@ token. A reader that takes nothing for too long is cut, and may resume.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from random import randint
 from typing import Protocol
 
 import structlog
@@ -23,6 +24,7 @@ _HEADERS = [
 ]
 _KEEP_ALIVE = b": keep-alive\n\n"
 _KEEP_ALIVE_SECONDS = 15.0
+_RETRY_MILLISECONDS = (200, 3000)  # how long readers wait that are sent away, so that they do not come back together
 SERVER_WIRE = "frontdesk.wire"
 _logger = structlog.get_logger(__name__)
 
@@ -77,6 +79,11 @@ class OpenStreams:
             self._watching.cancel()
             await asyncio.wait([self._watching])
 
+    def send_away(self) -> None:
+        """End all streams without their answers' end: their readers return, each at a moment of its own, elsewhere."""
+        for stream in tuple(self._streams):
+            stream.send_away()
+
     def add(self, stream: "EventStream") -> None:
         self._streams.add(stream)
         self._measurements.stream_opened()
@@ -118,6 +125,7 @@ class EventStream(Response):
         self._extra_headers = headers or {}
         self._time = asyncio.get_running_loop().time
         self._woken = asyncio.Event()
+        self._is_sent_away = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  it reads no more
         extra = [(name.lower().encode(), value.encode()) for name, value in self._extra_headers.items()]
@@ -137,6 +145,12 @@ class EventStream(Response):
         """Look around, and show that the stream is alive if it has long been silent."""
         self._woken.set()
 
+    def send_away(self) -> None:
+        self._is_sent_away = True
+        if not self._wire.lost:
+            self._wire.write(b"retry: %d\n\n" % randint(*_RETRY_MILLISECONDS))  # noqa: S311  no secret
+        self._woken.set()
+
     def cut(self) -> None:
         """End a stream whose reader takes nothing."""
         self._wire.abort()
@@ -149,7 +163,7 @@ class EventStream(Response):
                 await self._reader.look_around()
                 if not self._pump() and self._time() - self.wrote_at >= _KEEP_ALIVE_SECONDS:
                     self._write(_KEEP_ALIVE)
-            if self._reader.ended or self._wire.lost:
+            if self._reader.ended or self._wire.lost or self._is_sent_away:
                 return
             await self._woken.wait()
             self._woken.clear()
@@ -171,7 +185,7 @@ class EventStream(Response):
     def _pump(self) -> bool:
         """Write what is there, as long as the reader takes it; whether there was anything."""
         reader, wire, wrote = self._reader, self._wire, False
-        while not (reader.ended or wire.paused or wire.lost):
+        while not (reader.ended or wire.paused or wire.lost or self._is_sent_away):
             events = reader.take()
             body = self._encoder.encode(events)
             if reader.ended:
