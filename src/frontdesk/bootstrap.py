@@ -17,6 +17,7 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_current
+from frontdesk.errors import ConfigurationError
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
 from frontdesk.identity.limits import LoginThrottle
@@ -48,7 +49,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         model = _language_model(settings)
         stack.push_async_callback(model.aclose)
         models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
-        limiter = InProcessRateLimiter(clock)
+        limiter = _rate_limiter(settings, clock)
         stack.push_async_callback(limiter.aclose)
         standings = Standings(database, clock)
         passwords = Passwords()
@@ -99,7 +100,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             streams=streams,
             measurements=measurements,
             models=models,
-            health=_health(settings, clock, database=database, log=log, engine=engine, models=models),
+            health=_health(settings, clock, database=database, log=log, engine=engine, limiter=limiter, models=models),
         )
 
 
@@ -121,6 +122,16 @@ def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog:
     )
 
 
+def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
+    if settings.redis_url is None:
+        return InProcessRateLimiter(clock)
+    try:
+        from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter  # noqa: PLC0415  an extra
+    except ImportError as error:
+        raise ConfigurationError("CHAT_REDIS_URL needs the extra: pip install 'frontdesk[redis]'") from error
+    return RedisRateLimiter(settings.redis_url, clock)
+
+
 def _language_model(settings: Settings) -> LanguageModel:
     return OpenAIHttpLanguageModel(
         base_url=settings.llm_base_url,
@@ -138,12 +149,14 @@ def _health(
     database: Database,
     log: ThreadLog,
     engine: ExecutionEngine,
+    limiter: RateLimiter,
     models: ModelList,
 ) -> Health:
     checks = {
         "database": (database.check, True),
         "log": (log.check, True),
         "engine": (engine.check, True),
+        "limiter": (limiter.check, False),
         "provider": (models.check, settings.llm_enabled),
     }
     return Health(checks, clock=clock)
