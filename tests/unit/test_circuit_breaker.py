@@ -145,6 +145,24 @@ async def test_a_call_from_before_decides_nothing_when_it_ends(clock: HeldClock,
         await breaker.run(server.answer)
 
 
+async def test_a_failure_from_before_makes_the_rest_no_longer(clock: HeldClock, server: Server) -> None:
+    breaker, over = breaker_of(clock), asyncio.Event()
+
+    async def fail_late() -> None:
+        await over.wait()
+        raise ConnectionResetError
+
+    early = asyncio.create_task(breaker.run(fail_late))
+    await asyncio.sleep(0)
+    await opened(breaker, server)
+    clock.advance(REST_SECONDS - 0.1)
+    over.set()
+    with pytest.raises(UnavailableError):
+        await early
+    clock.advance(0.1)
+    assert await breaker.run(server.answer) == 1
+
+
 async def test_it_says_once_that_it_opens_and_once_that_it_closes(clock: HeldClock, server: Server) -> None:
     breaker = breaker_of(clock)
     with capture_logs() as logs:
