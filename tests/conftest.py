@@ -1,1 +1,1 @@
-pytest_plugins = ["harness.databases", "harness.fixtures", "harness.redis"]
+pytest_plugins = ["harness.databases", "harness.fixtures", "harness.redis", "harness.rate_limiters"]

@@ -1,12 +1,13 @@
 """Puts the program together: which adapter stands behind which port is decided here and nowhere else."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
+from frontdesk.adapters.thread_log.redis import RedisThreadLog
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
 from frontdesk.conversation.housekeeping import Housekeeping
@@ -17,6 +18,7 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_current
+from frontdesk.errors import ConfigurationError
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
 from frontdesk.identity.limits import LoginThrottle
@@ -48,7 +50,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         model = _language_model(settings)
         stack.push_async_callback(model.aclose)
         models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
-        limiter = InProcessRateLimiter(clock)
+        limiter = _rate_limiter(settings, clock)
         stack.push_async_callback(limiter.aclose)
         standings = Standings(database, clock)
         passwords = Passwords()
@@ -99,7 +101,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             streams=streams,
             measurements=measurements,
             models=models,
-            health=_health(settings, clock, database=database, log=log, engine=engine, models=models),
+            health=_health(settings, clock, database=database, log=log, engine=engine, limiter=limiter, models=models),
         )
 
 
@@ -112,13 +114,40 @@ def _throttle(settings: Settings, limiter: RateLimiter) -> LoginThrottle:
     )
 
 
-def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog:
-    return InProcessThreadLog(
-        clock=clock,
-        retention=settings.log_retention_seconds,
-        retained_bytes=settings.log_retained_bytes,
-        thread_bytes=settings.log_thread_bytes,
-    )
+def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisThreadLog:
+    if settings.redis_url is None:
+        return InProcessThreadLog(
+            clock=clock,
+            retention=settings.log_retention_seconds,
+            retained_bytes=settings.log_retained_bytes,
+            thread_bytes=settings.log_thread_bytes,
+        )
+    with _extra("redis", "CHAT_REDIS_URL"):
+        return RedisThreadLog(
+            settings.redis_url,
+            clock=clock,
+            retention=settings.log_retention_seconds,
+            retained_bytes=settings.log_retained_bytes,
+            thread_bytes=settings.log_thread_bytes,
+            runs_answers=True,
+        )
+
+
+def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
+    if settings.redis_url is None:
+        return InProcessRateLimiter(clock)
+    with _extra("redis", "CHAT_REDIS_URL"):
+        from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter  # noqa: PLC0415  an extra
+    return RedisRateLimiter(settings.redis_url, clock)
+
+
+@contextmanager
+def _extra(name: str, setting: str) -> Iterator[None]:
+    """Around what needs an extra of the package. Raises `ConfigurationError` when it is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(f"{setting} needs the extra: pip install 'frontdesk[{name}]'") from error
 
 
 def _language_model(settings: Settings) -> LanguageModel:
@@ -138,19 +167,25 @@ def _health(
     database: Database,
     log: ThreadLog,
     engine: ExecutionEngine,
+    limiter: RateLimiter,
     models: ModelList,
 ) -> Health:
     checks = {
         "database": (database.check, True),
-        "log": (log.check, True),
+        "log": (log.check, settings.redis_url is None),  # a shared one may be away: answers go on
         "engine": (engine.check, True),
+        "limiter": (limiter.check, False),
         "provider": (models.check, settings.llm_enabled),
     }
     return Health(checks, clock=clock)
 
 
 def _watch(
-    measurements: Measurements, *, database: Database, log: InProcessThreadLog, engine: LocalExecutionEngine
+    measurements: Measurements,
+    *,
+    database: Database,
+    log: InProcessThreadLog | RedisThreadLog,
+    engine: LocalExecutionEngine,
 ) -> None:
     watch = measurements.watch
     watch("frontdesk_executions_running", "Executions that run in this process", lambda: engine.running)

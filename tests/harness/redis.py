@@ -13,6 +13,7 @@ import pytest
 from harness.server import lasting_port
 
 LOG_TAIL_LINES = 20
+PORTS = range(21000, 21100)  # its own, so that no other server takes its port while it is down
 POLL_SECONDS = 0.02
 
 
@@ -26,7 +27,7 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._log = folder / "redis.log"
-        self._port = lasting_port()
+        self._port = lasting_port(PORTS)
         self._child: subprocess.Popen[bytes] | None = None
         self._paused = False
 

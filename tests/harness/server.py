@@ -22,9 +22,9 @@ START_SECONDS = 30.0
 PORTS = range(18600, 18700)
 
 
-def lasting_port() -> int:
+def lasting_port(ports: range = PORTS) -> int:
     """A port that nothing else takes while a server is down for a moment."""
-    for port in random.sample(PORTS, len(PORTS)):
+    for port in random.sample(ports, len(ports)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -1,6 +1,6 @@
 """Time as a port: what tells the time is passed in, so that tests can hold the clock."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from time import monotonic
 from typing import Protocol
 
@@ -39,3 +39,9 @@ class HeldClock:
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+
+def seconds_to_midnight(now: datetime) -> float:
+    """From `now`, in UTC, to the end of its day."""
+    midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+    return (midnight - now).total_seconds()

@@ -1,22 +1,40 @@
-"""Moving windows in this process's memory."""
+"""Moving windows and the days' budgets in this process's memory."""
 
 from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TypeVar
 
-from frontdesk.kit.clock import Clock
-from frontdesk.ports.rate_limiter import Allowance, Limit
+from frontdesk.kit.clock import Clock, seconds_to_midnight
+from frontdesk.kit.ids import new_id
+from frontdesk.ports.rate_limiter import Allowance, Budget, Limit, Reservation
 
 MAX_KEYS = 100_000
+SETTLED_LATE = timedelta(days=1)  # how long after its day a reservation can be settled
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(slots=True)
+class _Account:
+    """One key's budget on one day: the sum of what was used and what is reserved, and the reservations still open."""
+
+    taken: int = 0
+    reserved: dict[str, int] = field(default_factory=dict)
 
 
 class InProcessRateLimiter:
     """Exact: the moment of every hit that still counts is kept. A key without one takes no memory.
 
-    At most `MAX_KEYS` keys are kept for each limit; beyond, the one whose last hit is the oldest is forgotten.
+    At most `MAX_KEYS` keys are kept for each limit and for each day; beyond, the one whose last hit or reservation is
+    the oldest is forgotten.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._windows: dict[Limit, OrderedDict[str, deque[float]]] = {}
+        self._days: dict[date, OrderedDict[tuple[str, str], _Account]] = {}
 
     async def hit(self, limit: Limit, key: str) -> Allowance:
         keys = self._windows.setdefault(limit, OrderedDict())
@@ -27,10 +45,7 @@ class InProcessRateLimiter:
         if len(hits) >= limit.amount:
             return _allowance(limit, hits, now)
         hits.append(now)
-        keys[key] = hits
-        keys.move_to_end(key)
-        if len(keys) > MAX_KEYS:
-            keys.popitem(last=False)
+        _keep(keys, key, hits)
         return _allowance(limit, hits, now, counted=True)
 
     async def peek(self, limit: Limit, key: str) -> Allowance:
@@ -49,8 +64,46 @@ class InProcessRateLimiter:
     async def reset(self, limit: Limit, key: str) -> None:
         self._windows.get(limit, OrderedDict[str, deque[float]]()).pop(key, None)
 
+    async def reserve(self, budget: Budget, key: str, amount: int) -> Reservation:
+        now = self._clock.now()
+        accounts = self._day(now.date())
+        account = accounts.get((budget.name, key)) or _Account()
+        reservation_id, allowed = new_id(), account.taken + amount <= budget.amount
+        if allowed:
+            account.taken += amount
+            account.reserved[reservation_id] = amount
+            _keep(accounts, (budget.name, key), account)
+        return Reservation(
+            allowed=allowed,
+            remaining=max(budget.amount - account.taken, 0),
+            retry_after=0.0 if allowed else seconds_to_midnight(now),
+            id=reservation_id,
+            budget=budget,
+            key=key,
+            day=now.date(),
+            amount=amount,
+        )
+
+    async def settle(self, reservation: Reservation, used: int) -> bool:
+        accounts = self._days.get(reservation.day, OrderedDict[tuple[str, str], _Account]())
+        account = accounts.get((reservation.budget.name, reservation.key))
+        if account is None or reservation.id not in account.reserved:
+            return False
+        account.taken += used - account.reserved.pop(reservation.id)
+        return True
+
+    async def check(self) -> None:
+        """Always well."""
+
     async def aclose(self) -> None:
         self._windows.clear()
+        self._days.clear()
+
+    def _day(self, today: date) -> OrderedDict[tuple[str, str], _Account]:
+        if today not in self._days:
+            for day in [day for day in self._days if day < today - SETTLED_LATE]:
+                del self._days[day]
+        return self._days.setdefault(today, OrderedDict())
 
     def _find(self, limit: Limit, key: str) -> deque[float]:
         keys = self._windows.get(limit)
@@ -64,6 +117,14 @@ class InProcessRateLimiter:
             if hits and hits[-1] > now - limit.seconds:
                 return
             del keys[key]
+
+
+def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    """As the newest; when there are too many, the oldest leaves."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > MAX_KEYS:
+        kept.popitem(last=False)
 
 
 def _drop_old(hits: deque[float], limit: Limit, now: float) -> None:

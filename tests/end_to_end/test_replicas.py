@@ -1,0 +1,140 @@
+"""Two replicas of the served program over one PostgreSQL and one Redis: any request may come to any of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from harness.conversations import until
+from harness.model_stub import ModelStub
+from harness.redis import RedisServer
+from harness.server import Server, serve
+from harness.sse_client import SseStream
+from harness.threads_client import ThreadsClient
+
+SECONDS = 30
+
+
+@pytest.fixture
+async def replicas(
+    postgres_url: str, redis_server: RedisServer, model_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Server, Server]]:
+    settings = {"redis_url": redis_server.url, "drain_seconds": 1}
+    common = {"database_url": postgres_url, "model_url": model_stub.url, **settings}
+    async with (
+        serve(directory=tmp_path_factory.mktemp("one"), **common) as one,
+        serve(directory=tmp_path_factory.mktemp("two"), **common) as two,
+    ):
+        yield one, two
+
+
+def through(user: ThreadsClient, replica: Server) -> ThreadsClient:
+    """The same user, who is served by this replica."""
+    client = ThreadsClient(replica.session, replica.url, token=None, user_id=user.user_id)
+    client.headers = user.headers
+    return client
+
+
+def text_of(stream: SseStream) -> str:
+    chunks = [json.loads(data) for data in stream.data if data != "[DONE]"]
+    return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
+
+
+def states_of(stream: SseStream) -> list[str]:
+    chunks = [json.loads(data) for data in stream.data if data != "[DONE]"]
+    return [chunk["agent_status"] for chunk in chunks if chunk.get("agent_status")]
+
+
+def said(count: int) -> str:
+    return "".join(f"t{number} " for number in range(count))
+
+
+async def read_until_text(stream: SseStream, text: str) -> None:
+    async with asyncio.timeout(SECONDS):
+        while text not in text_of(stream):
+            await stream.read_some()
+
+
+async def test_an_answer_is_resumed_at_another_replica(replicas: tuple[Server, Server]) -> None:
+    one, two = replicas
+    user = await one.user("ann")
+    thread_id = await user.new_thread()
+    async with user.stream(thread_id, "go", model="scripted?tokens=60&pause_ms=25") as first:
+        await read_until_text(first, "t9 ")
+        first.cut()
+    execution_id = (await user.ask("GET", f"/threads/{thread_id}/messages")).body["items"][0]["execution_id"]
+    seen = first.last_id
+    for replica in (two, one, two):
+        elsewhere = through(user, replica)
+        async with elsewhere.join(thread_id, execution_id, after=seen) as rest:
+            await rest.read_all(seconds=SECONDS)
+        whole = text_of(first) + text_of(rest)
+        assert whole == said(60), "each token once, in order, and none of it again"
+        assert "restarted" not in states_of(rest)
+        assert rest.data[-1] == "[DONE]"
+    async with through(user, two).join(thread_id, execution_id) as joined:
+        await joined.read_all(seconds=SECONDS)
+    assert text_of(joined) == said(60)
+
+
+async def test_both_replicas_stream_one_answer_byte_for_byte(replicas: tuple[Server, Server]) -> None:
+    one, two = replicas
+    user = await one.user("ann")
+    thread_id = await user.new_thread()
+    execution_id = await user.begin(thread_id, "scripted?tokens=40&pause_ms=20&first_ms=300")
+    async with (
+        user.join(thread_id, execution_id) as here,
+        through(user, two).join(thread_id, execution_id) as there,
+    ):
+        await asyncio.gather(here.read_all(seconds=SECONDS), there.read_all(seconds=SECONDS))
+    assert bytes(here.body) == bytes(there.body)
+    assert text_of(here) == said(40)
+
+
+async def test_a_replica_that_ends_sends_its_readers_to_the_other(replicas: tuple[Server, Server]) -> None:
+    one, two = replicas
+    user = await one.user("ann")
+    thread_id = await user.new_thread()
+    execution_id = await user.begin(thread_id, "scripted?tokens=100&pause_ms=50")
+    async with user.join(thread_id, execution_id) as stream:
+        await read_until_text(stream, "t5 ")
+        ending = asyncio.create_task(asyncio.to_thread(one.process.stop, seconds=10))
+        await stream.read_all(seconds=SECONDS)
+        assert await ending == 0
+    last = stream.events[-1].raw.decode()
+    assert last.startswith("retry: ")
+    assert 200 <= int(last.removeprefix("retry: ")) <= 3000
+    assert "[DONE]" not in stream.data
+    async with through(user, two).join(thread_id, execution_id, after=stream.last_id) as rest:
+        await rest.read_all(seconds=SECONDS)
+    assert "restarted" in states_of(rest)
+    assert text_of(rest).endswith(said(100)), "all of it again, once"
+    assert rest.data[-1] == "[DONE]"
+
+
+async def test_when_a_replica_is_killed_the_other_finishes_its_answers(replicas: tuple[Server, Server]) -> None:
+    one, two = replicas
+    user = await one.user("ann")
+    thread_id = await user.new_thread()
+    execution_id = await user.begin(thread_id, "scripted?tokens=60&pause_ms=50")
+    elsewhere = through(user, two)
+    async with elsewhere.join(thread_id, execution_id) as stream:
+        await read_until_text(stream, "t5 ")
+        one.process.kill()
+        await stream.read_all(seconds=SECONDS)
+    states = states_of(stream)
+    assert states.index("restarted") < states.index("completed")
+    restarted = next(n for n, data in enumerate(stream.data) if '"restarted"' in data)
+    stream.events = [event for event in stream.events if event.data is not None][restarted:]
+    assert text_of(stream) == said(60)
+
+
+async def test_a_logout_holds_at_every_replica(replicas: tuple[Server, Server]) -> None:
+    one, two = replicas
+    user = await one.user("ann")
+    elsewhere = through(user, two)
+    assert (await elsewhere.ask("GET", "/threads")).status == 200
+    assert (await user.ask("POST", "/auth/logout")).status == 204
+    async with asyncio.timeout(1.5):
+        await until(lambda: elsewhere.ask("GET", "/threads"), lambda reply: reply.status == 401)
