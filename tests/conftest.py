@@ -1,1 +1,1 @@
-pytest_plugins = ["harness.databases", "harness.fixtures"]
+pytest_plugins = ["harness.databases", "harness.fixtures", "harness.temporal"]
