@@ -53,6 +53,7 @@ class TemporalServer:
         command = [
             _binary(), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(self._port),
             "--db-filename", str(self._folder / "temporal.db"), "--log-level", "error",
+            "--sqlite-pragma", "synchronous=0",  # it outlives the server; it need not outlive a power failure
         ]  # fmt: skip
         with (self._folder / "log").open("ab") as log:
             self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

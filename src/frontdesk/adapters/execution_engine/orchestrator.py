@@ -21,7 +21,7 @@ RUN_STEP = "runStep"
 STALE_ATTEMPT = "stale_attempt"
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 
-_STEPS_IN_HISTORY = 200
+_STEPS_IN_HISTORY = 50
 _LONGEST_STEP = timedelta(days=1)
 _RETRIES = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
