@@ -16,7 +16,7 @@ from rich.table import Table
 from chaos import aborts, cuts, floods, kills, model_faults, sends, slow_readers, stops
 from chaos.findings import Findings
 from chaos.footing import Footing
-from harness.databases import PostgresServer
+from harness.databases import PostgresDatabases
 from harness.model_stub import ModelStub
 from harness.processes import Process
 from harness.server import Server, serve
@@ -74,7 +74,7 @@ async def run(chosen: argparse.Namespace, console: Console, directory: Path) -> 
     wanted = {name: proof for name, proof in proofs(chosen).items() if not chosen.only or name in chosen.only}
     postgres = None
     if chosen.database == "postgresql":
-        postgres = await asyncio.to_thread(PostgresServer, directory / "pg")
+        postgres = await asyncio.to_thread(PostgresDatabases(directory / "pg").start)
     made: list[Findings] = []
     try:
         with Process("frontdesk.model_stub", "--port", "0", log=directory / "model_stub.log") as process:

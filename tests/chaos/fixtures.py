@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.footing import Footing
-from harness.databases import PostgresServer
+from harness.databases import PostgresDatabases
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -17,7 +17,7 @@ def footing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         template: Path = request.getfixturevalue("sqlite_template")
         yield Footing(f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('footing') / 'frontdesk.db')}")
         return
-    postgres: PostgresServer = request.getfixturevalue("postgres_server")
+    postgres: PostgresDatabases = request.getfixturevalue("postgres_server")
     name = postgres.create()
     yield Footing(postgres.url(name))
     postgres.drop(name)

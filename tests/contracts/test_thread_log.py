@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from deploy.parts.redis import RedisServer
 from frontdesk.ports.thread_log import CursorGoneError, Entry, Event, EventType, Follower, StaleAttemptError, ThreadLog
-from harness.redis import RedisServer
 from harness.thread_logs import ADAPTERS, RETAINED_BYTES, THREAD_BYTES, Made
 
 QUEUED: Entry = (EventType.execution_queued, b"{}")

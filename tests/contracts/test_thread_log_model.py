@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from deploy.parts.redis import RedisServer
 from frontdesk.ports.thread_log import CursorGoneError, Entry, Event, EventType, Follower, StaleAttemptError
-from harness.redis import RedisServer
 from harness.thread_logs import ADAPTERS, RETENTION, Made, Make
 
 ANSWERS = st.sampled_from([(thread, execution) for thread in ("t0", "t1") for execution in ("e0", "e1")])

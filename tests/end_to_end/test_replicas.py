@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from deploy.parts.redis import RedisServer
 from harness.conversations import until
 from harness.model_stub import ModelStub
-from harness.redis import RedisServer
 from harness.server import Server, serve
 from harness.sse_client import SseStream
 from harness.threads_client import ThreadsClient

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from deploy.parts.temporal import TemporalServer
 from frontdesk.adapters.execution_engine.orchestrator import TASK_QUEUE
 from frontdesk.kit.ids import new_id
 from harness.command_line import Home
 from harness.conversations import Core, OverTemporal, open_core, until
 from harness.model_stub import ModelStub
 from harness.processes import Process
-from harness.temporal import TemporalServer
 from harness.worker import await_worker, worker_process
 
 Make = Callable[..., Process]

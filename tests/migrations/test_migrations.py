@@ -21,7 +21,7 @@ from frontdesk.database.schema import head, require_current
 from frontdesk.database.types import metadata
 from frontdesk.errors import ConfigurationError
 from frontdesk.kit.clock import HeldClock
-from harness.databases import PostgresServer
+from harness.databases import PostgresDatabases
 from harness.processes import SOURCE
 
 SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
@@ -41,7 +41,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/empty.db"
         return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
+    server: PostgresDatabases = request.getfixturevalue("postgres_server")
     server._server.psql("CREATE DATABASE empty_one TEMPLATE template0;")
     yield server.url("empty_one")
     server.drop("empty_one")

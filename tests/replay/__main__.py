@@ -17,6 +17,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
+from deploy.parts.temporal import TemporalServer
 from frontdesk import __version__
 from frontdesk.adapters.execution_engine.orchestrator import (
     RUN_STEP,
@@ -32,7 +33,8 @@ from frontdesk.kit.ids import new_id
 from harness.conversations import Core, OverTemporal, open_core, until
 from harness.model_stub import ModelStub
 from harness.processes import Process
-from harness.temporal import TemporalServer
+from harness.server import lasting_port
+from harness.temporal import PORTS
 from harness.worker import await_worker, worker_process
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -109,7 +111,7 @@ SCENES: list[Callable[[Stage], Awaitable[WorkflowHandle[Any, Any]]]] = [complete
 async def open_stage(folder: Path) -> AsyncIterator[Stage]:
     url = f"sqlite:///{folder}/frontdesk.db"
     await asyncio.to_thread(upgrade, url)
-    temporal = TemporalServer(folder).start()
+    temporal = TemporalServer(folder, lasting_port(PORTS)).start()
     try:
         with Process("frontdesk.model_stub", "--port", "0", log=folder / "stub.log") as provider:
             stub = ModelStub(provider.ready_line()["url"])

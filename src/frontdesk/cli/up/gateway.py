@@ -12,7 +12,7 @@ from frontdesk.cli.database import prepare_database
 from frontdesk.cli.gateway_server import run_gateway
 from frontdesk.cli.listening import base_url
 from frontdesk.cli.up.first_admin import ensure_admin
-from frontdesk.cli.up.instructions import curl_example
+from frontdesk.cli.up.instructions import print_instructions
 from frontdesk.settings import Settings
 
 _POLL_SECONDS = 0.05
@@ -34,7 +34,7 @@ def run(
             problem = await _wait_until_ready(address, model)
         if problem:
             console.print(f"Frontdesk runs, but is not ready: {problem}", style="yellow", markup=False)
-        _print_instructions(console, address + settings.api_prefix, admin, password=password)
+        print_instructions(console, address + settings.api_prefix, admin, password=password)
 
     run_gateway(settings, sockets, announce)
 
@@ -56,12 +56,3 @@ async def _wait_until_ready(address: str, model: subprocess.Popen[bytes] | None)
                 return f"the embedded model ended with exit code {model.returncode}."
             await asyncio.sleep(_POLL_SECONDS)
     return problem
-
-
-def _print_instructions(console: Console, api: str, admin: str, *, password: str | None) -> None:
-    console.print(f"\nFrontdesk is ready: {api}", style="bold green", markup=False)
-    console.print(f"\nTalk to it:     frontdesk chat --server {api} --username {admin}", markup=False)
-    console.print(f"The API:        {api}/openapi.json", markup=False)
-    console.print("\nOr with curl (bash):\n", markup=False)
-    console.print(curl_example(api, admin, password), markup=False)
-    console.print("\nCtrl-C stops it.", style="dim")

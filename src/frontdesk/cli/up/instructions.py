@@ -2,6 +2,8 @@
 
 import shlex
 
+from rich.console import Console
+
 _PYTHON_LOGIN = 'import json,os; print(json.dumps({"username": os.environ["U"], "password": os.environ["P"]}))'
 _PYTHON_FIELD = "import json,sys; print(json.load(sys.stdin)[sys.argv[1]])"
 
@@ -24,3 +26,13 @@ def curl_example(api: str, username: str, password: str | None) -> str:
         """curl -N $A/threads/$I/messages/stream -H "$J" -H "$B" -d '{"text": "Say hello."}'""",
     )
     return " && \\\n  ".join(steps)
+
+
+def print_instructions(console: Console, api: str, admin: str, *, password: str | None) -> None:
+    """`api` is the address that others reach it by, with the API's prefix."""
+    console.print(f"\nFrontdesk is ready: {api}", style="bold green", markup=False)
+    console.print(f"\nTalk to it:     frontdesk chat --server {api} --username {admin}", markup=False)
+    console.print(f"The API:        {api}/openapi.json", markup=False)
+    console.print("\nOr with curl (bash):\n", markup=False)
+    console.print(curl_example(api, admin, password), markup=False)
+    console.print("\nCtrl-C stops it.", style="dim")

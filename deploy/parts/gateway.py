@@ -1,0 +1,83 @@
+"""Our own programs: a replica of the gateway, and a worker."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from deploy.parts.program import Program
+from frontdesk.settings import Settings
+
+READY_SECONDS = 60.0
+# Above the drain: what a process needs to let go of everything.
+LEAVE_SECONDS = 10.0
+
+
+class Role:
+    """One process of ours, in `folder`, configured by `settings` alone. `name` is its log's and its folder's too."""
+
+    def __init__(self, name: str, *arguments: str, folder: Path, settings: Settings) -> None:
+        self.name = name
+        self._stop_seconds = settings.drain_seconds + LEAVE_SECONDS
+        home = folder / "home"  # without a `.env`
+        home.mkdir(exist_ok=True)
+        self.program = Program(
+            *(sys.executable, "-m", "frontdesk", *arguments),
+            log=folder / f"{name}.log",
+            environment=environment_of(settings),
+            directory=home,
+            apart=True,
+        )
+
+    def start(self) -> Self:
+        """Returns once it does its work."""
+        self.program.start()
+        self.program.await_ready(self._is_ready, seconds=READY_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        self.program.stop(seconds=self._stop_seconds)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def _is_ready(self) -> bool:
+        raise NotImplementedError
+
+
+class Replica(Role):
+    """`frontdesk serve` on loopback; ready when all it needs is there."""
+
+    def __init__(self, number: int, port: int, *, folder: Path, settings: Settings) -> None:
+        self.address = f"127.0.0.1:{port}"
+        super().__init__(f"replica-{number}", "serve", "--port", str(port), folder=folder, settings=settings)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(f"http://{self.address}/health/ready", timeout=5) as response:
+                return bool(response.status == 200)  # noqa: PLR2004  HTTP's
+        except (URLError, OSError):
+            return False
+
+
+class Worker(Role):
+    """`frontdesk worker`; ready when it takes executions."""
+
+    def __init__(self, number: int, *, folder: Path, settings: Settings) -> None:
+        super().__init__(f"worker-{number}", "worker", folder=folder, settings=settings)
+
+    def _is_ready(self) -> bool:
+        return "Frontdesk works for Temporal" in self.program.output()
+
+
+def environment_of(settings: Settings) -> Mapping[str, str | None]:
+    """Every setting as an environment variable; those without a value are taken away."""
+    found: dict[str, str | None] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        reveal = getattr(value, "get_secret_value", None)
+        found[f"CHAT_{name.upper()}"] = None if value is None else str(reveal() if reveal else value)
+    return found
