@@ -68,7 +68,7 @@ class Front:
         for role in (*self.workers, *self.replicas):
             role.restart()
             say(f"{role.name} was restarted")
-            sleep(AVOIDED_SECONDS)  # until nginx has forgotten that it was away
+            sleep(AVOIDED_SECONDS + 1)  # nginx, which counts whole ones, gives it requests again
 
 
 @contextmanager
