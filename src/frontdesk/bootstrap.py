@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_current
-from frontdesk.errors import ConfigurationError, UnavailableError
+from frontdesk.errors import ConfigurationError
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
 from frontdesk.identity.limits import LoginThrottle
@@ -147,7 +147,7 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
     stack.push_async_callback(database.aclose)
     await require_current(database)
     log = _thread_log(settings, clock)
-    stack.push_async_callback(_close, log)
+    stack.push_async_callback(log.aclose)
     model = _language_model(settings)
     stack.push_async_callback(model.aclose)
     return _Parts(
@@ -237,12 +237,6 @@ def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisT
             thread_bytes=settings.log_thread_bytes,
             runs_answers=settings.temporal_address is None,
         )
-
-
-async def _close(log: InProcessThreadLog | RedisThreadLog) -> None:
-    with suppress(UnavailableError):  # then the database tells how the last answers ended
-        await log.flush()
-    await log.aclose()
 
 
 def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
