@@ -21,7 +21,7 @@ from frontdesk.kit.clock import HeldClock
 from frontdesk.ports.rate_limiter import Budget, Limit
 from harness.callers import founder
 from harness.identities import settings_for
-from harness.rate_limiters import PATIENT
+from harness.rate_limiter_load import PATIENT
 from harness.redis import RedisServer
 from harness.served import served
 
