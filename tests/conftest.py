@@ -1,1 +1,7 @@
-pytest_plugins = ["harness.databases", "harness.fixtures", "harness.redis", "harness.rate_limiters"]
+pytest_plugins = [
+    "harness.databases",
+    "harness.fixtures",
+    "harness.redis",
+    "harness.rate_limiters",
+    "harness.temporal",
+]

@@ -1,13 +1,18 @@
 """Puts the program together: which adapter stands behind which port is decided here and nowhere else."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
 
 from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
+from frontdesk.adapters.execution_engine.runner import ExecutionRunner
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
+from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
 from frontdesk.conversation.housekeeping import Housekeeping
@@ -31,25 +36,45 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.rate_limiter import RateLimiter
-from frontdesk.ports.thread_log import ThreadLog
 from frontdesk.settings import Settings
+
+
+class Engine(ExecutionEngine, Protocol):
+    """An engine as the program that owns it sees it. `running` counts what runs in this process."""
+
+    @property
+    def running(self) -> int: ...
+
+    async def open(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Worker(Protocol):
+    async def run(self, stop: asyncio.Event, *, announce: Callable[[], None]) -> None:
+        """Run executions until `stop`, then let go of them."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a server and a worker both stand on."""
+
+    settings: Settings
+    clock: Clock
+    measurements: Measurements
+    database: Database
+    log: InProcessThreadLog | RedisThreadLog
+    model: LanguageModel
+    models: ModelList
 
 
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything that a server needs, opened and, in the reverse order, closed. Raises `ConfigurationError`."""
-    clock, measurements = SystemClock(), Measurements()
     async with AsyncExitStack() as stack:
-        database = open_database(
-            settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_timeout_seconds
-        )
-        stack.push_async_callback(database.aclose)
-        await require_current(database)
-        log = _thread_log(settings, clock)
-        stack.push_async_callback(log.aclose)
-        model = _language_model(settings)
-        stack.push_async_callback(model.aclose)
-        models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
+        parts = await _open_parts(stack, settings)
+        clock, measurements, database, log = parts.clock, parts.measurements, parts.database, parts.log
         limiter = _rate_limiter(settings, clock)
         stack.push_async_callback(limiter.aclose)
         standings = Standings(database, clock)
@@ -59,27 +84,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             database, clock, passwords=passwords, throttle=_throttle(settings, limiter), standings=standings
         )
         tokens = TokenService(database, clock, settings=settings, standings=standings)
-        turn = Turn(
-            database=database,
-            log=log,
-            model=model,
-            models=models,
-            clock=clock,
-            measurements=measurements,
-            heartbeat=settings.heartbeat_seconds,
-            max_attempts=settings.engine_max_attempts,
-        )
-        housekeeping = Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired])
-        engine = LocalExecutionEngine(
-            database=database,
-            turn=turn,
-            housekeeping=housekeeping,
-            clock=clock,
-            concurrency=settings.engine_concurrency,
-            lease=settings.execution_lease_seconds,
-            tick=settings.engine_tick_seconds,
-            context_messages=settings.llm_context_messages,
-        )
+        engine = _engine(parts, Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired]))
         await engine.open()
         stack.push_async_callback(engine.aclose)
         streams = OpenStreams(measurements=measurements, patience=settings.slow_reader_seconds)
@@ -88,7 +93,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         conversation = ConversationService(
             database=database, log=log, engine=engine, clock=clock, llm_enabled=settings.llm_enabled
         )
-        _watch(measurements, database=database, log=log, engine=engine)
+        _watch(measurements, database=database, log=log, running=lambda: engine.running)
         yield Services(
             settings=settings,
             clock=clock,
@@ -100,9 +105,110 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             feed=Feed(database=database, log=log),
             streams=streams,
             measurements=measurements,
-            models=models,
-            health=_health(settings, clock, database=database, log=log, engine=engine, limiter=limiter, models=models),
+            models=parts.models,
+            health=_health(parts, engine, limiter),
         )
+
+
+@asynccontextmanager
+async def running_worker(settings: Settings, *, shares_log: bool = True) -> AsyncIterator[Worker]:
+    """What runs executions for servers elsewhere, opened and closed. Raises `ConfigurationError`.
+
+    Without `shares_log` it may run on a log of its own: readers then see answers only as they are stored.
+    """
+    address = settings.temporal_address
+    if address is None:
+        raise ConfigurationError("A worker needs Temporal: set CHAT_TEMPORAL_ADDRESS")
+    if shares_log and settings.redis_url is None:
+        raise ConfigurationError("A worker needs the log that its readers follow: set CHAT_REDIS_URL")
+    with _extra("temporal", "CHAT_TEMPORAL_ADDRESS"):
+        from frontdesk.adapters.execution_engine.temporal_worker import TemporalWorker  # noqa: PLC0415  an extra
+    async with AsyncExitStack() as stack:
+        parts = await _open_parts(stack, settings)
+        # Temporal knows within seconds that a worker is dead, and its lease is then not renewed any more.
+        runner = _runner(parts, patience=settings.engine_tick_seconds * 2)
+        await runner.open()
+        stack.push_async_callback(runner.aclose)
+        _watch(parts.measurements, database=parts.database, log=parts.log, running=lambda: runner.running)
+        yield TemporalWorker(
+            address=address,
+            namespace=settings.temporal_namespace,
+            runner=runner,
+            concurrency=settings.engine_concurrency,
+            drain=settings.drain_seconds,
+        )
+
+
+async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
+    clock = SystemClock()
+    database = open_database(
+        settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_timeout_seconds
+    )
+    stack.push_async_callback(database.aclose)
+    await require_current(database)
+    log = _thread_log(settings, clock)
+    stack.push_async_callback(log.aclose)
+    model = _language_model(settings)
+    stack.push_async_callback(model.aclose)
+    return _Parts(
+        settings=settings,
+        clock=clock,
+        measurements=Measurements(),
+        database=database,
+        log=log,
+        model=model,
+        models=ModelList(model, clock=clock, default_model=settings.llm_default_model),
+    )
+
+
+def _engine(parts: _Parts, housekeeping: Housekeeping) -> Engine:
+    settings = parts.settings
+    if settings.temporal_address is None:
+        return LocalExecutionEngine(
+            database=parts.database,
+            runner=_runner(parts),
+            housekeeping=housekeeping,
+            clock=parts.clock,
+            tick=settings.engine_tick_seconds,
+        )
+    with _extra("temporal", "CHAT_TEMPORAL_ADDRESS"):
+        from frontdesk.adapters.execution_engine.temporal import TemporalExecutionEngine  # noqa: PLC0415  an extra
+        from frontdesk.adapters.execution_engine.temporal_calls import TemporalCalls  # noqa: PLC0415  an extra
+    return TemporalExecutionEngine(
+        calls=TemporalCalls(
+            address=settings.temporal_address, namespace=settings.temporal_namespace, clock=parts.clock
+        ),
+        namespace=settings.temporal_namespace,
+        database=parts.database,
+        housekeeping=housekeeping,
+        clock=parts.clock,
+        tick=settings.engine_tick_seconds,
+    )
+
+
+def _runner(parts: _Parts, *, patience: float | None = None) -> ExecutionRunner:
+    settings = parts.settings
+    turn = Turn(
+        database=parts.database,
+        log=parts.log,
+        model=parts.model,
+        models=parts.models,
+        clock=parts.clock,
+        measurements=parts.measurements,
+        heartbeat=settings.heartbeat_seconds,
+        max_attempts=settings.engine_max_attempts,
+    )
+    return ExecutionRunner(
+        database=parts.database,
+        turn=turn,
+        stopper=Stopper(database=parts.database, log=parts.log, clock=parts.clock),
+        clock=parts.clock,
+        concurrency=settings.engine_concurrency,
+        lease=settings.execution_lease_seconds,
+        tick=settings.engine_tick_seconds,
+        context_messages=settings.llm_context_messages,
+        patience=patience,
+    )
 
 
 def _throttle(settings: Settings, limiter: RateLimiter) -> LoginThrottle:
@@ -129,7 +235,7 @@ def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisT
             retention=settings.log_retention_seconds,
             retained_bytes=settings.log_retained_bytes,
             thread_bytes=settings.log_thread_bytes,
-            runs_answers=True,
+            runs_answers=settings.temporal_address is None,
         )
 
 
@@ -160,24 +266,15 @@ def _language_model(settings: Settings) -> LanguageModel:
     )
 
 
-def _health(
-    settings: Settings,
-    clock: Clock,
-    *,
-    database: Database,
-    log: ThreadLog,
-    engine: ExecutionEngine,
-    limiter: RateLimiter,
-    models: ModelList,
-) -> Health:
+def _health(parts: _Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:
     checks = {
-        "database": (database.check, True),
-        "log": (log.check, settings.redis_url is None),  # a shared one may be away: answers go on
+        "database": (parts.database.check, True),
+        "log": (parts.log.check, parts.settings.redis_url is None),  # a shared one may be away: answers go on
         "engine": (engine.check, True),
         "limiter": (limiter.check, False),
-        "provider": (models.check, settings.llm_enabled),
+        "provider": (parts.models.check, parts.settings.llm_enabled),
     }
-    return Health(checks, clock=clock)
+    return Health(checks, clock=parts.clock)
 
 
 def _watch(
@@ -185,10 +282,10 @@ def _watch(
     *,
     database: Database,
     log: InProcessThreadLog | RedisThreadLog,
-    engine: LocalExecutionEngine,
+    running: Callable[[], int],
 ) -> None:
     watch = measurements.watch
-    watch("frontdesk_executions_running", "Executions that run in this process", lambda: engine.running)
+    watch("frontdesk_executions_running", "Executions that run in this process", running)
     watch("frontdesk_log_lag_events", "Events that the slowest reader has not taken", lambda: log.lag)
     watch("frontdesk_log_bytes", "Bytes that the log holds", lambda: log.held_bytes)
     watch("frontdesk_database_connections_in_use", "Connections in use", lambda: database.connections_in_use)

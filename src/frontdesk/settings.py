@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=5.0, ge=0)
     slow_reader_seconds: float = Field(default=30.0, gt=0)
 
+    temporal_address: str | None = None
+    temporal_namespace: str = "default"
+
     log_retention_seconds: float = Field(default=120.0, ge=0)
     log_retained_bytes: int = Field(default=33_554_432, ge=0)
     log_thread_bytes: int = Field(default=4_194_304, ge=65_536)

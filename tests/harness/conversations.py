@@ -3,15 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text as sql
 
 from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
+from frontdesk.adapters.execution_engine.runner import ExecutionRunner
+from frontdesk.adapters.execution_engine.temporal import TemporalExecutionEngine
+from frontdesk.adapters.execution_engine.temporal_calls import TemporalCalls
+from frontdesk.adapters.execution_engine.temporal_worker import TemporalWorker
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.conversation.drafts import Draft, IfActive
+from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.feed import AnswerReader, Feed
 from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.conversation.messages.models import Message
@@ -39,11 +44,15 @@ def a_user(**fields: Any) -> Principal:
 
 @dataclass
 class Core:
-    """One process's services. `user` is who speaks unless a test says otherwise."""
+    """One process's services. `user` is who speaks unless a test says otherwise.
+
+    Over Temporal, `runner` belongs to a worker that shares everything else, the log too.
+    """
 
     database: Database
     log: ThreadLog
-    engine: LocalExecutionEngine
+    engine: LocalExecutionEngine | TemporalExecutionEngine
+    runner: ExecutionRunner
     conversation: ConversationService
     threads: ThreadService
     messages: MessageService
@@ -96,12 +105,13 @@ class Core:
 
     async def crash(self) -> None:
         """What `kill -9` leaves: nothing runs on, and nothing is given back."""
-        tasks = [self.engine._ticking, *(run.task for run in self.engine._runs.values())]
-        self.engine._ticking = None
+        runner, self.runner._is_open = self.runner, False
+        for ticker in (self.engine._ticker, runner._ticker, runner._requests):
+            await ticker.aclose()
+        tasks = [run.task for run in runner._runs.values()]
         for task in tasks:
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def until(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:
@@ -152,6 +162,16 @@ def in_process_log(
     )
 
 
+@dataclass(frozen=True)
+class OverTemporal:
+    """Where a core's executions go; with `works` it has a worker of its own. Cores of one queue work for each other."""
+
+    address: str
+    task_queue: str = field(default_factory=new_id)
+    works: bool = True
+    drain: float = 0.0
+
+
 @asynccontextmanager
 async def open_core(
     database_url: str,
@@ -166,10 +186,11 @@ async def open_core(
     max_attempts: int = 5,
     llm_enabled: bool = True,
     wrap: Callable[[Database], Database] = lambda database: database,
+    temporal: OverTemporal | None = None,
 ) -> AsyncIterator[Core]:
     """`model` is a provider's base address or a model itself. A log that is passed in is another core's to close.
 
-    `wrap` may put something between the core and its database.
+    `wrap` may put something between the core and its database. Without `temporal` the engine is the local one.
     """
     clock = SystemClock()
     database = wrap(open_database(database_url, pool_size=5, timeout=5))
@@ -185,35 +206,87 @@ async def open_core(
         heartbeat=heartbeat,
         max_attempts=max_attempts,
     )
-    engine = LocalExecutionEngine(
+    runner = ExecutionRunner(
         database=database,
         turn=turn,
-        housekeeping=Housekeeping(database=database, clock=clock),
+        stopper=Stopper(database=database, log=own_log, clock=clock),
         clock=clock,
         concurrency=concurrency,
         lease=lease,
         tick=tick,
         context_messages=100,
+        patience=None if temporal is None else 2 * tick,
     )
-    await engine.open()
+    engine = _engine(database, runner, tick=tick, temporal=temporal)
     conversation = ConversationService(
         database=database, log=own_log, engine=engine, clock=clock, llm_enabled=llm_enabled
     )
     try:
-        yield Core(
-            database=database,
-            log=own_log,
-            engine=engine,
-            conversation=conversation,
-            threads=ThreadService(database=database, log=own_log, clock=clock, stop_answers=conversation.stop_all),
-            messages=MessageService(database=database, clock=clock),
-            feed=Feed(database=database, log=own_log),
-            user=user or a_user(),
-        )
+        async with _open_engine(engine, runner, temporal):
+            yield Core(
+                database=database,
+                log=own_log,
+                engine=engine,
+                runner=runner,
+                conversation=conversation,
+                threads=ThreadService(database=database, log=own_log, clock=clock, stop_answers=conversation.stop_all),
+                messages=MessageService(database=database, clock=clock),
+                feed=Feed(database=database, log=own_log),
+                user=user or a_user(),
+            )
     finally:
-        await engine.aclose()
         if log is None:
             await own_log.aclose()
         await language_model.aclose()
         await until(lambda: asyncio.sleep(0, database.connections_in_use), lambda in_use: in_use == 0)
         await database.aclose()
+
+
+def _engine(
+    database: Database, runner: ExecutionRunner, *, tick: float, temporal: OverTemporal | None
+) -> LocalExecutionEngine | TemporalExecutionEngine:
+    clock = SystemClock()
+    housekeeping = Housekeeping(database=database, clock=clock)
+    if temporal is None:
+        return LocalExecutionEngine(database=database, runner=runner, housekeeping=housekeeping, clock=clock, tick=tick)
+    return TemporalExecutionEngine(
+        calls=TemporalCalls(address=temporal.address, namespace="default", clock=clock),
+        namespace="default",
+        database=database,
+        housekeeping=housekeeping,
+        clock=clock,
+        tick=tick,
+        task_queue=temporal.task_queue,
+    )
+
+
+@asynccontextmanager
+async def _open_engine(
+    engine: LocalExecutionEngine | TemporalExecutionEngine, runner: ExecutionRunner, temporal: OverTemporal | None
+) -> AsyncIterator[None]:
+    await engine.open()
+    try:
+        if temporal is None or not temporal.works:
+            yield
+            return
+        await runner.open()
+        worker = TemporalWorker(
+            address=temporal.address,
+            namespace="default",
+            runner=runner,
+            concurrency=runner.room,
+            drain=temporal.drain,
+            task_queue=temporal.task_queue,
+        )
+        stop, working = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(worker.run(stop, announce=working.set))
+        try:
+            async with asyncio.timeout(SECONDS):
+                await working.wait()
+            yield
+        finally:
+            stop.set()
+            await task
+            await runner.aclose()
+    finally:
+        await engine.aclose()

@@ -24,15 +24,18 @@ from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
 from frontdesk.kit.paging import Page
 from frontdesk.ports.thread_log import Event, EventType
-from harness.conversations import Core, a_user, open_core, read_all, read_until, until
+from harness.conversations import Core, OverTemporal, a_user, open_core, read_all, read_until, until
 from harness.model_stub import ModelStub
 
 ENDS = {EventType.execution_completed, EventType.execution_failed, EventType.execution_interrupted}
 
 
-@pytest.fixture
-async def core(database_url: str, model_stub: ModelStub) -> AsyncIterator[Core]:
-    async with open_core(database_url, model_stub.url) as core:
+@pytest.fixture(params=["local", "temporal"])
+async def core(request: pytest.FixtureRequest, database_url: str, model_stub: ModelStub) -> AsyncIterator[Core]:
+    temporal = None
+    if request.param == "temporal":
+        temporal = OverTemporal(request.getfixturevalue("temporal").address)
+    async with open_core(database_url, model_stub.url, temporal=temporal) as core:
         yield core
 
 
@@ -440,7 +443,7 @@ async def test_no_answer_outlives_a_deletion_that_races_with_sends(core: Core, *
     await core.threads.delete(core.user, thread_id, purge=purge)
     await asyncio.gather(*sends, *more)
     assert {row.state for row in await core.executions(thread_id)} <= {"interrupted"}
-    await until(lambda: asyncio.sleep(0, core.engine.running), lambda running: running == 0)
+    await until(lambda: asyncio.sleep(0, core.runner.running), lambda running: running == 0)
     if purge:
         assert core.log.held_bytes == 0  # type: ignore[attr-defined]
 

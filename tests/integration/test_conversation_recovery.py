@@ -72,7 +72,7 @@ async def test_an_execution_whose_lease_ran_out_is_taken_over(database_url: str,
             ]  # fmt: skip
             assert [event.attempt for event in events if event.type is not EventType.chunk] == [0, 1, 2, 2]
             assert shown(events) == tokens(5)
-            await until(lambda: asyncio.sleep(0, first.engine.running), lambda running: running == 0)
+            await until(lambda: asyncio.sleep(0, first.runner.running), lambda running: running == 0)
             again = await second.read(thread_id, message.execution_id or "")
             assert again == [event for event in events if event.attempt == 2], "the first appended nothing more"
             (row,) = await second.executions(thread_id)
@@ -125,10 +125,10 @@ async def test_a_closed_engine_begins_nothing(database_url: str, model_stub: Mod
         for _ in range(3):
             await core.send(thread_id, model=script(new_id(), tokens=1), if_active="queue")
         await core.engine.aclose()
-        assert core.engine.running == 0
+        assert core.runner.running == 0
         message = await core.send(thread_id, model=script(new_id()), if_active="queue")
         core.engine.start(message.execution_id or "")
-        assert core.engine.running == 0
+        assert core.runner.running == 0
 
 
 async def test_an_answer_that_was_begun_too_often_fails_and_keeps_its_text(
@@ -162,7 +162,7 @@ async def test_more_than_there_is_room_for_is_answered_later(database_url: str, 
             reader = await core.feed.join(thread_id, message.execution_id or "")
             while not reader.ended:
                 await next_events(reader)
-                most = max(most, core.engine.running)
+                most = max(most, core.runner.running)
             return (await core.executions(thread_id))[0].state
 
         assert await asyncio.gather(*(one() for _ in range(8))) == ["completed"] * 8

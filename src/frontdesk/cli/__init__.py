@@ -15,6 +15,7 @@ from frontdesk.cli.failures import CommandError
 _COMMANDS = {
     "up": ("frontdesk.cli.up.command", "Run everything on this machine with nothing configured."),
     "serve": ("frontdesk.cli.serve", "Run the gateway."),
+    "worker": ("frontdesk.cli.worker", "Make the answers, over Temporal."),
     "migrate": ("frontdesk.cli.migrate", "Bring the database to this version's schema."),
     "users": ("frontdesk.cli.users.command", "List, add and change accounts."),
     "chat": ("frontdesk.cli.chat.command", "Talk to a model from this terminal."),

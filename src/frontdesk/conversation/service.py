@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from frontdesk.conversation.drafts import Draft, IfActive, answer_message, execution_of, user_message
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.ending import Ending, finish_execution, last_entries
 from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
+from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
 from frontdesk.conversation.threads import repository as threads
@@ -27,7 +27,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.execution_engine import ExecutionEngine
-from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
+from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
 
 _TRIES = 5
 
@@ -49,6 +49,7 @@ class ConversationService:
         self._engine = engine
         self._clock = clock
         self._llm_enabled = llm_enabled
+        self._stopper = Stopper(database=database, log=log, clock=clock)
 
     def require_model(self) -> None:
         """Raises `LlmDisabledError` when no answers are made here."""
@@ -234,31 +235,15 @@ class ConversationService:
             if execution.state in FINISHED:
                 return execution
             if not await self._engine.cancel(execution.id):
-                await self._end_elsewhere(execution)
+                next_id = await self._stopper.stop(execution)
+                if next_id is not None:
+                    self._engine.start(next_id)
             execution = await self._database.read(
                 lambda connection: executions.get(connection, execution.thread_id, execution.id)  # noqa: B023  awaited here
             )
         if execution.state in FINISHED:
             return execution
         raise ConflictError("The answer could not be stopped; try again")
-
-    async def _end_elsewhere(self, execution: Execution) -> None:
-        """End one that does not run here; its runner, if it has one, finds its fence gone."""
-        ending = Ending(state=ExecutionState.interrupted, text=None, model=None)
-        held = execution.attempt == 0 or await self._log.holds(execution.thread_id, execution.id)
-
-        def work(connection: Connection) -> tuple[str | None, list[Entry]]:
-            next_id = finish_execution(connection, execution, ending, now=self._clock.now())
-            return next_id, last_entries(connection, execution, ending, held=held)
-
-        try:
-            next_id, entries = await self._database.write(work)
-        except StaleAttemptError:
-            return
-        with suppress(StaleAttemptError):  # its thread was erased, or somebody was faster
-            self._log.append(execution.thread_id, execution.id, execution.attempt + 1, entries=entries)
-        if next_id is not None:
-            self._engine.start(next_id)
 
 
 def _admit(thread: Thread, if_active: IfActive) -> None:

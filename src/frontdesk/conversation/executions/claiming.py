@@ -12,10 +12,17 @@ from frontdesk.conversation.threads import repository as threads
 
 
 def claim_execution(
-    connection: Connection, execution_id: str, *, owner: str, now: datetime, lease: timedelta, context_messages: int
+    connection: Connection,
+    execution_id: str,
+    *,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
+    expired: datetime,
+    context_messages: int,
 ) -> Claim | None:
-    """None when it runs elsewhere, has ended, or it is not its thread's turn."""
-    execution = executions.claim(connection, execution_id, owner=owner, now=now, lease=lease)
+    """None when it runs elsewhere with a lease beyond `expired`, has ended, or it is not its thread's turn."""
+    execution = executions.claim(connection, execution_id, owner=owner, now=now, lease=lease, expired=expired)
     if execution is None:
         return None
     messages.set_status(connection, execution_id, MessageStatus.running, at=now)

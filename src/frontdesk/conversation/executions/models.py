@@ -7,6 +7,7 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, 
 from frontdesk.database.types import Id, UtcDateTime, metadata
 
 _ACTIVE = text("state IN ('running', 'waiting')")
+_OWNED = text("owner IS NOT NULL")
 
 executions = Table(
     "executions",
@@ -27,6 +28,7 @@ executions = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("cancel_requested_at", UtcDateTime),
     Index("ix_executions_thread_id_id", "thread_id", "id"),
     Index(
         "ix_executions_unfinished",
@@ -36,6 +38,13 @@ executions = Table(
         postgresql_where=text("state IN ('queued', 'running', 'waiting')"),
     ),
     Index("uq_executions_active", "thread_id", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
+    Index(
+        "ix_executions_owner_cancel_requested_at",
+        "owner",
+        "cancel_requested_at",
+        sqlite_where=_OWNED,
+        postgresql_where=_OWNED,
+    ),
 )
 
 
@@ -54,7 +63,8 @@ FINISHED = frozenset({ExecutionState.completed, ExecutionState.failed, Execution
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """One answer in the making. `attempt` is its fence: it grows with each runner that takes it over.
 
-    `checkpoint_cursor` is the log's cursor up to which the answer's text is stored in its message.
+    `checkpoint_cursor` is the log's cursor up to which the answer's text is stored in its message;
+    `cancel_requested_at` is when somebody in another process asked its runner to stop it.
     """
 
     id: str
@@ -73,3 +83,4 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    cancel_requested_at: datetime | None = None

@@ -23,7 +23,7 @@ _MAY_START = and_(
     .where(threads.c.id == executions.c.thread_id, threads.c.active_execution_id == executions.c.id)
     .exists(),
 )
-_IS_ABANDONED = and_(executions.c.state == ExecutionState.running, executions.c.lease_until <= bindparam("now"))
+_IS_ABANDONED = and_(executions.c.state == ExecutionState.running, executions.c.lease_until <= bindparam("expired"))
 _CLAIM = Prepared(
     update(executions)
     .where(executions.c.id == bindparam("execution_id"), or_(_MAY_START, _IS_ABANDONED))
@@ -70,9 +70,23 @@ _CHECKPOINT = Prepared(
     .where(executions.c.id == bindparam("execution_id"), executions.c.attempt == bindparam("fence"))
     .values(checkpoint_cursor=bindparam("cursor"))
 )
+_STATE = Prepared(select(executions.c.state).where(executions.c.id == bindparam("execution_id")))
+_REQUEST_CANCEL = Prepared(
+    update(executions)
+    .where(executions.c.id == bindparam("execution_id"), executions.c.finished_at.is_(None))
+    .values(cancel_requested_at=func.coalesce(executions.c.cancel_requested_at, bindparam("at", type_=UtcDateTime)))
+)
+_CANCEL_REQUESTED = Prepared(
+    select(executions.c.id).where(
+        executions.c.owner == bindparam("of_owner"), executions.c.cancel_requested_at.is_not(None)
+    )
+)
 _DUE = (
     select(executions.c.id)
-    .where(or_(and_(_MAY_START, executions.c.created_at <= bindparam("settled")), _IS_ABANDONED))
+    .where(
+        or_(and_(_MAY_START, executions.c.created_at <= bindparam("settled")), _IS_ABANDONED),
+        executions.c.id > bindparam("after"),
+    )
     .order_by(executions.c.id)
     .limit(bindparam("limit"))
 )
@@ -96,11 +110,16 @@ def add(connection: Connection, record: Execution) -> None:
     _ADD.run(connection, msgspec.structs.asdict(record))
 
 
+def find_state(connection: Connection, execution_id: str) -> ExecutionState | None:
+    row = _STATE.one_or_none(connection, {"execution_id": execution_id})
+    return None if row is None else ExecutionState(row["state"])
+
+
 def claim(
-    connection: Connection, execution_id: str, *, owner: str, now: datetime, lease: timedelta
+    connection: Connection, execution_id: str, *, owner: str, now: datetime, lease: timedelta, expired: datetime
 ) -> Execution | None:
-    """Take a queued execution that is its thread's turn, or one whose runner let its lease run out; None if neither."""
-    values = {"execution_id": execution_id, "new_owner": owner, "now": now, "begun": now, "lease": now + lease}
+    """Take a queued execution that is its thread's turn, or one whose lease ends by `expired`; None if neither."""
+    values = {"execution_id": execution_id, "new_owner": owner, "begun": now, "lease": now + lease, "expired": expired}
     row = _CLAIM.one_or_none(connection, values)
     return None if row is None else _execution(row)
 
@@ -148,15 +167,27 @@ def checkpoint(connection: Connection, cursors: Sequence[tuple[str, int, str]]) 
     )
 
 
-def list_due(connection: Connection, *, now: datetime, settled: datetime, limit: int) -> list[str]:
-    """Executions that nobody runs: abandoned ones, and those that were queued before `settled` and not begun."""
-    return list(connection.scalars(_DUE, {"now": now, "settled": settled, "limit": limit}))
+def list_due(connection: Connection, *, now: datetime, settled: datetime, limit: int, after: str = "") -> list[str]:
+    """Executions that nobody runs: abandoned ones, and those that were queued before `settled` and not begun.
+
+    By id, from behind the id `after`.
+    """
+    return list(connection.scalars(_DUE, {"expired": now, "settled": settled, "limit": limit, "after": after}))
 
 
-def release(connection: Connection, owner: str, *, now: datetime) -> None:
-    """Let every lease of the owner end, so that another can take over at once."""
-    connection.execute(
-        update(executions)
-        .where(executions.c.owner == owner, executions.c.state == ExecutionState.running)
-        .values(lease_until=now)
-    )
+def request_cancel(connection: Connection, execution_id: str, *, now: datetime) -> None:
+    """Ask the runner of an unfinished execution to stop it; the first request stands."""
+    _REQUEST_CANCEL.run(connection, {"execution_id": execution_id, "at": now})
+
+
+def list_cancel_requested(connection: Connection, owner: str) -> list[str]:
+    """Which of the owner's executions somebody wants stopped."""
+    return [row["id"] for row in _CANCEL_REQUESTED.all(connection, {"of_owner": owner})]
+
+
+def release(connection: Connection, owner: str, *, now: datetime, only: Sequence[str] | None = None) -> None:
+    """Let the owner's leases end, or those of `only`, so that another can take over at once."""
+    statement = update(executions).where(executions.c.owner == owner, executions.c.state == ExecutionState.running)
+    if only is not None:
+        statement = statement.where(executions.c.id.in_(only))
+    connection.execute(statement.values(lease_until=now))

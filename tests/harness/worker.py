@@ -1,0 +1,29 @@
+"""`frontdesk worker` as a process of its own."""
+
+import os
+from pathlib import Path
+
+from harness.command_line import await_output
+from harness.processes import Process
+
+
+def worker_process(
+    folder: Path, *, database_url: str, model_url: str, temporal: str, name: str = "worker", **settings: object
+) -> Process:
+    """Not yet started. `settings` are environment variables without their prefix `CHAT_`, in lower case."""
+    chosen = {"database_url": database_url, "llm_api_base": model_url, "temporal_address": temporal, **settings}
+    inherited: dict[str, str | None] = {key: None for key in os.environ if key.startswith("CHAT_")}
+    named = {f"CHAT_{key.upper()}": str(value) for key, value in chosen.items()}
+    return Process(
+        "frontdesk",
+        "worker",
+        "--without-shared-log",
+        log=folder / f"{name}.log",
+        environment=inherited | named,
+        directory=folder,
+    )
+
+
+def await_worker(process: Process) -> None:
+    """Returns once it takes executions."""
+    await_output(process, "Frontdesk works for Temporal")

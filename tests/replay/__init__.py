@@ -1,0 +1,1 @@
+"""Recorded histories of the workflow, and the program that records them: `make histories`, once for a release."""
