@@ -92,6 +92,26 @@ async def test_both_replicas_stream_one_answer_byte_for_byte(replicas: tuple[Ser
     assert text_of(here) == said(40)
 
 
+async def test_an_answer_is_stopped_from_another_replica_with_all_that_was_shown(
+    replicas: tuple[Server, Server],
+) -> None:
+    one, two = replicas
+    user = await one.user("ann")
+    thread_id = await user.new_thread()
+    execution_id = await user.begin(thread_id, "scripted?tokens=2000&pause_ms=10")
+    elsewhere = through(user, two)
+    async with user.join(thread_id, execution_id) as here, elsewhere.join(thread_id, execution_id) as there:
+        await read_until_text(there, "t20 ")
+        reading = asyncio.gather(here.read_all(seconds=SECONDS), there.read_all(seconds=SECONDS))
+        async with asyncio.timeout(2):
+            stopped = await elsewhere.cancel(thread_id, execution_id)
+        assert (stopped.status, stopped.body["state"]) == (202, "interrupted")
+        await reading
+    stored = await elsewhere.find_message(thread_id, execution_id, role="assistant")
+    assert stored["text"] == text_of(here) == text_of(there)
+    assert states_of(here)[-1] == states_of(there)[-1] == "interrupted"
+
+
 async def test_a_replica_that_ends_sends_its_readers_to_the_other(replicas: tuple[Server, Server]) -> None:
     one, two = replicas
     user = await one.user("ann")
