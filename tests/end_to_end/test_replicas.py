@@ -11,7 +11,9 @@ from harness.model_stub import ModelStub
 from harness.redis import RedisServer
 from harness.server import Server, serve
 from harness.sse_client import SseStream
+from harness.temporal import TemporalServer
 from harness.threads_client import ThreadsClient
+from harness.worker import await_worker, worker_process
 
 SECONDS = 30
 
@@ -158,3 +160,38 @@ async def test_a_logout_holds_at_every_replica(replicas: tuple[Server, Server]) 
     assert (await user.ask("POST", "/auth/logout")).status == 204
     async with asyncio.timeout(1.5):
         await until(lambda: elsewhere.ask("GET", "/threads"), lambda reply: reply.status == 401)
+
+
+async def test_what_a_worker_says_is_read_at_every_replica_and_goes_on_when_it_is_killed(
+    postgres_url: str,
+    redis_server: RedisServer,
+    *,
+    temporal: TemporalServer,
+    model_stub: ModelStub,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    shared = {"redis_url": redis_server.url, "temporal": temporal.address}
+    urls = {"database_url": postgres_url, "model_url": model_stub.url}
+    folders = [tmp_path_factory.mktemp(name) for name in ("server", "workers")]
+    async with serve(
+        directory=folders[0], redis_url=redis_server.url, temporal_address=temporal.address, **urls
+    ) as server:
+        user = await server.user("ann")
+        with worker_process(folders[1], name="first", **urls, **shared) as first:
+            await_worker(first)
+            thread_id = await user.new_thread()
+            async with user.stream(thread_id, "go", model="scripted?tokens=40&pause_ms=20") as stream:
+                await stream.read_all(seconds=SECONDS)
+            assert text_of(stream) == said(40)
+            assert states_of(stream) == ["queued", "running", "completed"]
+            execution_id = await user.begin(thread_id, "scripted?tokens=60&pause_ms=100")
+            async with user.join(thread_id, execution_id) as stream:
+                await read_until_text(stream, "t5 ")
+                with worker_process(folders[1], name="second", **urls, **shared) as second:
+                    await_worker(second)
+                    first.kill()
+                    await stream.read_all(seconds=SECONDS)
+    restarted = ["restarted" in data for data in stream.data].index(True)
+    stream.events = [event for event in stream.events if event.data is not None][restarted:]
+    assert text_of(stream) == said(60)
+    assert stream.data[-1] == "[DONE]"
