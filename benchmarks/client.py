@@ -169,13 +169,17 @@ class Connection(asyncio.Protocol):
             self._done.set_result(self.answer)
 
 
-async def ask_all(port: int, requests: Sequence[bytes], *, concurrency: int) -> list[Answer]:
-    """Every request once, over as many keep-alive connections as `concurrency` says; answers in order of ending."""
+async def ask_all(port: int | Sequence[int], requests: Sequence[bytes], *, concurrency: int) -> list[Answer]:
+    """Every request once, over as many keep-alive connections as `concurrency` says; answers in order of ending.
+
+    The connections take the ports in turns.
+    """
+    ports = [port] if isinstance(port, int) else port
     waiting: Iterator[bytes] = iter(requests)
     answers: list[Answer] = []
 
-    async def work() -> None:
-        connection = await Connection.open(port)
+    async def work(number: int) -> None:
+        connection = await Connection.open(ports[number % len(ports)])
         try:
             for request in waiting:
                 answers.append(await connection.ask(request))  # noqa: PERF401  the iterator is shared by the workers
@@ -183,6 +187,6 @@ async def ask_all(port: int, requests: Sequence[bytes], *, concurrency: int) -> 
             connection.close()
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, len(requests))):
-            group.create_task(work())
+        for number in range(min(concurrency, len(requests))):
+            group.create_task(work(number))
     return answers

@@ -57,6 +57,11 @@ class Contender:
         self.port = free_port()
         self.program: Program | None = None
 
+    @property
+    def ports(self) -> list[int]:
+        """Where it can be asked, all the same."""
+        return [self.port]
+
     async def start(self, provider: Provider) -> None:
         self.program = self._run(self.command(provider))
         await self.program.listening(self.port)

@@ -20,7 +20,8 @@ class Frontdesk(Contender):
 
     name = NAME
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, name: str = NAME, **settings: str) -> None:
+        self.name = name
         super().__init__(folder)
         self._settings = settings
         self._secret = secrets.token_urlsafe(48)
@@ -35,7 +36,16 @@ class Frontdesk(Contender):
         return python("-m", "frontdesk", "serve", "--host", HOST, "--port", str(self.port))
 
     async def start(self, provider: Provider) -> None:
-        extra = {
+        fresh = not self.database.exists()
+        self.program = self._run(self.command(provider), **self.environment(provider))
+        await self.program.listening(self.port)
+        account = {"username": "bench", "password": self._password}
+        if fresh:
+            await self.call("POST", "/api/auth/register", account)
+        self._token = json.loads((await self.call("POST", "/api/auth/login", account)).body)["access_token"]
+
+    def environment(self, provider: Provider) -> dict[str, str]:
+        return {
             "CHAT_DATABASE_URL": f"sqlite:///{self.database}",
             "CHAT_LLM_API_BASE": provider.url,
             "CHAT_JWT_SECRET_KEY": self._secret,
@@ -43,13 +53,6 @@ class Frontdesk(Contender):
             "CHAT_LOG_LEVEL": "WARNING",
             **self._settings,
         }
-        fresh = not self.database.exists()
-        self.program = self._run(self.command(provider), **extra)
-        await self.program.listening(self.port)
-        account = {"username": "bench", "password": self._password}
-        if fresh:
-            await self.call("POST", "/api/auth/register", account)
-        self._token = json.loads((await self.call("POST", "/api/auth/login", account)).body)["access_token"]
 
     def token(self) -> str:
         return self._token

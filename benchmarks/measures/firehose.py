@@ -17,12 +17,12 @@ ANSWERS = {SHORT: 160, LONG: 32}
 SLOW = frozenset({"LiteLLM"})
 
 
-async def _round(contender: Contender, tokens: int, answers: int) -> tuple[float, float]:
+async def answer_round(contender: Contender, tokens: int, answers: int) -> tuple[float, float]:
     """CPU seconds and wall seconds for all answers."""
     requests = await contender.requests(f"scripted?tokens={tokens}", answers)
     await quiet(contender)
     cpu, start = contender.cpu_seconds(), time.monotonic()
-    done = await ask_all(contender.port, requests, concurrency=CONCURRENCY)
+    done = await ask_all(contender.ports, requests, concurrency=CONCURRENCY)
     wall = time.monotonic() - start
     await quiet(contender)
     wrong = [answer.tokens for answer in done if answer.tokens != tokens]
@@ -35,7 +35,7 @@ async def _turn(contender: Contender, table: Table) -> None:
     cpu_ms: dict[int, float] = {}
     for tokens in (SHORT, LONG):
         answers = ANSWERS[tokens] // (8 if contender.name in SLOW else 1)
-        cpu, wall = await _round(contender, tokens, answers)
+        cpu, wall = await answer_round(contender, tokens, answers)
         cpu_ms[tokens] = cpu * 1000 / answers
         values = {
             f"cpu_ms_per_1000_tokens_{tokens}": cpu_ms[tokens] / tokens * 1000,
@@ -52,7 +52,7 @@ async def measure(bench: Bench) -> Rows:
     table = Table()
     async with bench.fleet(bench.contenders()) as (_, contenders):
         for contender in contenders:
-            await _round(contender, SHORT, CONCURRENCY)
+            await answer_round(contender, SHORT, CONCURRENCY)
         for number in range(bench.count(3, 7)):
             say(f"  round {number + 1}")
             for contender in contenders:

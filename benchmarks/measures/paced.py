@@ -63,7 +63,7 @@ async def _opened(contender: Contender, shape: Shape, model: str, *, recorder: R
     connections = []
     start = time.monotonic()
     for number, request in enumerate(requests):
-        connection = await Connection.open(contender.port, recorder)
+        connection = await Connection.open(contender.ports[number % len(contender.ports)], recorder)
         connection.begin(request)
         connections.append(connection)
         await asyncio.sleep(max(0.0, start + number / OPENED_PER_SECOND - time.monotonic()))
@@ -100,7 +100,7 @@ def _clocks(contender: Contender) -> tuple[float, float, float, float]:
     return time.monotonic(), contender.cpu_seconds(), busy_seconds(server), busy_seconds(load)
 
 
-async def _quietest(contender: Contender, shape: Shape, seconds: float) -> Window:
+async def quietest(contender: Contender, shape: Shape, seconds: float) -> Window:
     """The first window in which the server had its core to itself, or the best of a few."""
     windows: list[Window] = []
     while len(windows) < TRIES and not any(window.others < OTHERS_ALLOWED for window in windows):
@@ -132,7 +132,7 @@ async def measure(bench: Bench) -> Rows:
                 say(f"  round {number + 1}, {shape.name}")
                 floor = 0.0
                 for contender in contenders:
-                    window = await _quietest(contender, shape, bench.of(2, 6))
+                    window = await quietest(contender, shape, bench.of(2, 6))
                     floor = percentile(window.delays, 0.5) if contender.name == "direct" else floor
                     table.add(contender.name, **_values(shape, window, floor))
     return table.rows()

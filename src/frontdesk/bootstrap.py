@@ -114,7 +114,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
 async def running_worker(settings: Settings, *, shares_log: bool = True) -> AsyncIterator[Worker]:
     """What runs executions for servers elsewhere, opened and closed. Raises `ConfigurationError`.
 
-    Without `shares_log` it may run on a log of its own: readers then see answers only as they are stored.
+    Without `shares_log` it may run on a log of its own: streams elsewhere then show nothing of its answers.
     """
     address = settings.temporal_address
     if address is None:

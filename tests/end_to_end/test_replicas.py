@@ -11,7 +11,9 @@ from harness.conversations import until
 from harness.model_stub import ModelStub
 from harness.server import Server, serve
 from harness.sse_client import SseStream
+from harness.temporal import TemporalServer
 from harness.threads_client import ThreadsClient
+from harness.worker import await_worker, worker_process
 
 SECONDS = 30
 
@@ -92,6 +94,26 @@ async def test_both_replicas_stream_one_answer_byte_for_byte(replicas: tuple[Ser
     assert text_of(here) == said(40)
 
 
+async def test_an_answer_is_stopped_from_another_replica_with_all_that_was_shown(
+    replicas: tuple[Server, Server],
+) -> None:
+    one, two = replicas
+    user = await one.user("ann")
+    thread_id = await user.new_thread()
+    execution_id = await user.begin(thread_id, "scripted?tokens=2000&pause_ms=10")
+    elsewhere = through(user, two)
+    async with user.join(thread_id, execution_id) as here, elsewhere.join(thread_id, execution_id) as there:
+        await read_until_text(there, "t20 ")
+        reading = asyncio.gather(here.read_all(seconds=SECONDS), there.read_all(seconds=SECONDS))
+        async with asyncio.timeout(2):
+            stopped = await elsewhere.cancel(thread_id, execution_id)
+        assert (stopped.status, stopped.body["state"]) == (202, "interrupted")
+        await reading
+    stored = await elsewhere.find_message(thread_id, execution_id, role="assistant")
+    assert stored["text"] == text_of(here) == text_of(there)
+    assert states_of(here)[-1] == states_of(there)[-1] == "interrupted"
+
+
 async def test_a_replica_that_ends_sends_its_readers_to_the_other(replicas: tuple[Server, Server]) -> None:
     one, two = replicas
     user = await one.user("ann")
@@ -138,3 +160,38 @@ async def test_a_logout_holds_at_every_replica(replicas: tuple[Server, Server]) 
     assert (await user.ask("POST", "/auth/logout")).status == 204
     async with asyncio.timeout(1.5):
         await until(lambda: elsewhere.ask("GET", "/threads"), lambda reply: reply.status == 401)
+
+
+async def test_what_a_worker_says_is_read_at_every_replica_and_goes_on_when_it_is_killed(
+    postgres_url: str,
+    redis_server: RedisServer,
+    *,
+    temporal: TemporalServer,
+    model_stub: ModelStub,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    shared = {"redis_url": redis_server.url, "temporal": temporal.address}
+    urls = {"database_url": postgres_url, "model_url": model_stub.url}
+    folders = [tmp_path_factory.mktemp(name) for name in ("server", "workers")]
+    async with serve(
+        directory=folders[0], redis_url=redis_server.url, temporal_address=temporal.address, **urls
+    ) as server:
+        user = await server.user("ann")
+        with worker_process(folders[1], name="first", **urls, **shared) as first:
+            await_worker(first)
+            thread_id = await user.new_thread()
+            async with user.stream(thread_id, "go", model="scripted?tokens=40&pause_ms=20") as stream:
+                await stream.read_all(seconds=SECONDS)
+            assert text_of(stream) == said(40)
+            assert states_of(stream) == ["queued", "running", "completed"]
+            execution_id = await user.begin(thread_id, "scripted?tokens=60&pause_ms=100")
+            async with user.join(thread_id, execution_id) as stream:
+                await read_until_text(stream, "t5 ")
+                with worker_process(folders[1], name="second", **urls, **shared) as second:
+                    await_worker(second)
+                    first.kill()
+                    await stream.read_all(seconds=SECONDS)
+    restarted = ["restarted" in data for data in stream.data].index(True)
+    stream.events = [event for event in stream.events if event.data is not None][restarted:]
+    assert text_of(stream) == said(60)
+    assert stream.data[-1] == "[DONE]"

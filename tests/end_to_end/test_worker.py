@@ -15,6 +15,8 @@ from harness.command_line import Home
 from harness.conversations import Core, OverTemporal, open_core, until
 from harness.model_stub import ModelStub
 from harness.processes import Process
+from harness.server import serve
+from harness.threads_client import ThreadsClient
 from harness.worker import await_worker, worker_process
 
 Make = Callable[..., Process]
@@ -132,6 +134,36 @@ async def test_a_stop_reaches_the_worker(
             call = await model_stub.call(key, seconds=1)
             assert call["outcome"] == "closed_by_client"
             assert len(await api.stored_text(message)) > len(stored), "more than the checkpoint had"
+
+
+async def test_the_served_program_with_a_worker(
+    database_url: str, model_stub: ModelStub, temporal: TemporalServer, worker: Make, tmp_path: Path
+) -> None:
+    """As its users meet it: accepted without a worker, made once there is one, stopped, read."""
+    ran = {"temporal_address": temporal.address, "engine_tick_seconds": 1}
+    async with serve(database_url=database_url, model_url=model_stub.url, directory=tmp_path, **ran) as server:
+        client = await server.user("ada")
+        thread_id, other = await client.new_thread(), await client.new_thread()
+        execution_id = await client.begin(thread_id, script(new_id()))
+        endless = await client.begin(other, script(new_id(), tokens=3000, pause_ms=10))
+        with worker("one") as one:
+            await_worker(one)
+            answer = await _answer(client, thread_id, execution_id, lambda found: found["status"] == "completed")
+            assert answer["text"] == tokens(5)
+            shown = await _answer(client, other, endless, lambda found: found["text"] != "")
+            assert (await client.cancel(other, endless)).status == 202
+            stopped = await client.find_message(other, endless, role="assistant")
+            assert stopped["status"] == "interrupted"
+            assert stopped["text"].startswith(shown["text"])
+            async with server.session.get(f"{server.url}/health/ready") as ready:
+                assert (await ready.json())["parts"]["engine"]["status"] == "ok"
+
+
+async def _answer(
+    client: ThreadsClient, thread_id: str, execution_id: str, holds: Callable[[Any], bool]
+) -> dict[str, Any]:
+    found: dict[str, Any] = await until(lambda: client.find_message(thread_id, execution_id, role="assistant"), holds)
+    return found
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from typing import Any
 from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter
 from frontdesk.kit.clock import HeldClock
 from frontdesk.ports.rate_limiter import Budget, Limit
-from harness.rate_limiters import PATIENT
+
+PATIENT = 30.0  # seconds: a busy machine is no failure where failures are not what is tested
 
 
 async def hits(limiter: RedisRateLimiter, *, count: int, amount: int) -> dict[str, Any]:

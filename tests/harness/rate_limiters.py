@@ -9,8 +9,8 @@ from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.rate_limiter import RateLimiter
+from harness.rate_limiter_load import PATIENT
 
-PATIENT = 30.0  # seconds: a busy machine is no failure where failures are not what is tested
 Make = Callable[[Clock], RateLimiter]
 
 

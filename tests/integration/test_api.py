@@ -449,6 +449,8 @@ async def test_with_all_its_parts_the_server_is_ready_and_measures(owner: Caller
     for name in ("requests_total", "request_seconds_count", "tokens_total", "streams_open", "executions_ended_total"):
         assert f"\nfrontdesk_{name}" in measured.text
     assert thread not in measured.text
+    counted = [line for line in measured.text.splitlines() if line.startswith("frontdesk_executions{")]
+    assert {line.partition('"')[2].partition('"')[0] for line in counted} == {"queued", "running", "waiting"}
     assert_problem(await owner.client.get(f"{root}/metrics", headers={"X-Forwarded-For": "203.0.113.1"}), 401)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from structlog.testing import capture_logs
 
 from deploy.parts.redis import RedisServer
 from frontdesk.adapters.rate_limiter.circuit_breaker import FAILURES_TO_OPEN, REST_SECONDS
@@ -21,8 +20,9 @@ from frontdesk.errors import ConfigurationError, UnavailableError
 from frontdesk.kit.clock import HeldClock
 from frontdesk.ports.rate_limiter import Budget, Limit
 from harness.callers import founder
+from harness.fixtures import Logged
 from harness.identities import settings_for
-from harness.rate_limiters import PATIENT
+from harness.rate_limiter_load import PATIENT
 from harness.served import served
 
 TESTS = Path(__file__).parents[1]
@@ -141,21 +141,25 @@ async def test_keys_have_their_prefixes_and_do_not_stay(limiter: RedisRateLimite
 
 
 async def test_while_redis_hangs_limits_hold_in_the_process(
-    limiter: RedisRateLimiter, neighbour: RedisRateLimiter, redis_server: RedisServer, clock: HeldClock
+    limiter: RedisRateLimiter,
+    neighbour: RedisRateLimiter,
+    *,
+    redis_server: RedisServer,
+    clock: HeldClock,
+    logged: Logged,
 ) -> None:
     await limiter.hit(LIMIT, "a")
     redis_server.pause()
-    with capture_logs() as logs:
-        async with asyncio.timeout(20):  # to wait for Redis each time would take minutes
-            told = [await limiter.hit(LIMIT, "a") for _ in range(500)]
-        assert sum(one.allowed for one in told) == LIMIT.amount
-        with pytest.raises(UnavailableError):
-            await limiter.check()
-        redis_server.resume()
-        await until_well(limiter, clock)
-        await limiter.hit(LIMIT, "b")
+    async with asyncio.timeout(20):  # to wait for Redis each time would take minutes
+        told = [await limiter.hit(LIMIT, "a") for _ in range(500)]
+    assert sum(one.allowed for one in told) == LIMIT.amount
+    with pytest.raises(UnavailableError):
+        await limiter.check()
+    redis_server.resume()
+    await until_well(limiter, clock)
+    await limiter.hit(LIMIT, "b")
     assert (await neighbour.peek(LIMIT, "b")).remaining == 2, "it counts in Redis again"
-    assert [line["log_level"] for line in logs] == ["warning", "info"]
+    assert [line["level"] for line in logged()] == ["warning", "info"]
 
 
 async def test_many_at_once_wait_for_redis_no_longer_than_one(
@@ -188,14 +192,13 @@ async def test_everything_is_answered_while_redis_is_gone(
 
 
 async def test_a_restart_that_nobody_asked_in_is_not_noticed(
-    limiter: RedisRateLimiter, redis_server: RedisServer
+    limiter: RedisRateLimiter, redis_server: RedisServer, logged: Logged
 ) -> None:
     await asyncio.gather(*(limiter.hit(LIMIT, "a") for _ in range(20)))
     await asyncio.to_thread(redis_server.stop)
     await asyncio.to_thread(redis_server.start)
-    with capture_logs() as logs:
-        assert [(await limiter.hit(LIMIT, "a")).remaining for _ in range(3)] == [2, 1, 0]
-    assert logs == []
+    assert [(await limiter.hit(LIMIT, "a")).remaining for _ in range(3)] == [2, 1, 0]
+    assert logged() == []
 
 
 async def test_what_was_used_while_redis_was_away_is_settled_when_it_is_back(

@@ -190,6 +190,24 @@ async def test_streams_leave_redis_after_their_retention(processes: Processes, r
     assert min(lives.values()) > 600_000, "none stays for ever, and none leaves while it is written"
 
 
+async def test_what_was_appended_last_is_sent_before_the_process_ends(redis_server: RedisServer) -> None:
+    ending, other = (
+        RedisThreadLog(
+            redis_server.url,
+            clock=SystemClock(),
+            retention=60.0,
+            retained_bytes=1_000_000,
+            thread_bytes=1_000_000,
+            runs_answers=True,
+        )
+        for _ in range(2)
+    )
+    say(ending, *map(str, range(1000)))
+    await ending.aclose()
+    assert len(texts(await heard(await other.follow("t", "e"), "999"))) == 1000
+    await other.aclose()
+
+
 async def test_nobody_reads_what_is_followed_no_more(processes: Processes) -> None:
     runner, elsewhere = processes.one(), processes.one()
     say(runner, "a")

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from structlog.testing import capture_logs
 
 from frontdesk.adapters.rate_limiter.circuit_breaker import (
     FAILURES_TO_OPEN,
@@ -13,6 +12,7 @@ from frontdesk.adapters.rate_limiter.circuit_breaker import (
 )
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import HeldClock
+from harness.fixtures import Logged
 
 
 class Server:
@@ -163,18 +163,19 @@ async def test_a_failure_from_before_makes_the_rest_no_longer(clock: HeldClock, 
     assert await breaker.run(server.answer) == 1
 
 
-async def test_it_says_once_that_it_opens_and_once_that_it_closes(clock: HeldClock, server: Server) -> None:
+async def test_it_says_once_that_it_opens_and_once_that_it_closes(
+    clock: HeldClock, server: Server, logged: Logged
+) -> None:
     breaker = breaker_of(clock)
-    with capture_logs() as logs:
-        await opened(breaker, server)
-        server.refuses = True
-        for _ in range(3):
-            clock.advance(REST_SECONDS)
-            with pytest.raises(UnavailableError):
-                await breaker.run(server.answer)
-        server.refuses = False
+    await opened(breaker, server)
+    server.refuses = True
+    for _ in range(3):
         clock.advance(REST_SECONDS)
-        await breaker.run(server.answer)
-        await breaker.run(server.answer)
-    assert [line["log_level"] for line in logs] == ["warning", "info"]
-    assert "ConnectionRefusedError" in logs[0]["reason"]
+        with pytest.raises(UnavailableError):
+            await breaker.run(server.answer)
+    server.refuses = False
+    clock.advance(REST_SECONDS)
+    await breaker.run(server.answer)
+    await breaker.run(server.answer)
+    assert [line["level"] for line in logged()] == ["warning", "info"]
+    assert "ConnectionRefusedError" in logged()[0]["reason"]

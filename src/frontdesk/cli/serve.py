@@ -29,7 +29,7 @@ def serve(
     if settings.has_default_jwt_secret:
         console.print("CHAT_JWT_SECRET_KEY is still the default: only this machine can connect.", style="yellow")
     if settings.temporal_address is not None and settings.redis_url is None:
-        console.print("Without CHAT_REDIS_URL, readers see answers only as workers store them.", style="yellow")
+        console.print("Without CHAT_REDIS_URL, streams show nothing of what workers answer.", style="yellow")
     prepare_database(settings, may_migrate=is_embedded(settings))
 
     async def announce() -> None:

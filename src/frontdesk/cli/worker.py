@@ -20,7 +20,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def worker(
     *,
     without_shared_log: Annotated[
-        bool, typer.Option("--without-shared-log", help="Run although readers see answers only as they are stored.")
+        bool,
+        typer.Option(
+            "--without-shared-log", help="Run although no stream shows its answers, only the stored messages."
+        ),
     ] = False,
 ) -> None:
     """Run a worker of Temporal's task queue agent-queue, at CHAT_TEMPORAL_ADDRESS.

@@ -124,6 +124,10 @@ class ConversationService:
         for execution in reversed(await self._database.read(unfinished)):
             await self._stop(execution)
 
+    async def count_unfinished(self) -> dict[str, int]:
+        """How many executions there are in each state before the end, over all threads. Raises `UnavailableError`."""
+        return await self._database.read(executions.count_unfinished)
+
     async def _begin(
         self,
         principal: Principal,

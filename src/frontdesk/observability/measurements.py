@@ -1,6 +1,6 @@
 """What `/metrics` tells (Prometheus text format). One object counts for one program; nothing is global."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -29,6 +29,9 @@ class Measurements:
             registry=self.registry,
         )
         self._tokens = Counter("frontdesk_tokens", "Text deltas received from models", registry=self.registry)
+        self._unfinished = Gauge(
+            "frontdesk_executions", "Executions that have not ended, in any process", ["state"], registry=self.registry
+        )
         self._ended = Counter("frontdesk_executions_ended", "Executions ended", ["state"], registry=self.registry)
 
     def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -50,6 +53,11 @@ class Measurements:
     def execution_ended(self, state: str, tokens: int) -> None:
         self._ended.labels(state).inc()
         self._tokens.inc(tokens)
+
+    def executions_unfinished(self, counts: Mapping[str, int]) -> None:
+        """How many there are in each state, over all processes."""
+        for state, count in counts.items():
+            self._unfinished.labels(state).set(count)
 
     def watch(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """A gauge that is read when it is asked for."""

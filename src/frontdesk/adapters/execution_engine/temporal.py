@@ -11,6 +11,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
 
 from frontdesk.adapters.execution_engine.orchestrator import (
     TASK_QUEUE,
@@ -27,6 +28,7 @@ from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 
 _CHECK_SECONDS = 1.5
+_MOST_SILENCE_SECONDS = 10.0
 _DUE_IN_A_TICK = 200
 _REMEMBERED_SECONDS = 20.0
 _POLL_SECONDS = 90.0  # a worker's poll lasts up to a minute
@@ -75,16 +77,12 @@ class TemporalExecutionEngine:
 
     async def cancel(self, execution_id: str) -> bool:
         """Nothing runs here: its runner is asked through the database. The workflow is told for one that waits."""
-        handle = workflow_id(execution_id)
-        self._calls.begin(
-            f"cancel {execution_id}",
-            lambda client: client.get_workflow_handle(handle).signal(AgentOrchestratorWorkflow.cancel),
-        )
+        self._calls.begin(f"cancel {execution_id}", lambda client: _cancel(client, execution_id))
         return False
 
     async def check(self) -> None:
         """Raises `UnavailableError` when Temporal does not answer, or when no worker has asked it for work lately."""
-        self._ticker.check(self._tick)
+        self._ticker.check(_MOST_SILENCE_SECONDS)
         request = DescribeTaskQueueRequest(
             namespace=self._namespace,
             task_queue=TaskQueue(name=self._task_queue),
@@ -130,3 +128,11 @@ class TemporalExecutionEngine:
         for execution_id in due:
             if execution_id not in self._started:
                 self.start(execution_id)
+
+
+async def _cancel(client: Client, execution_id: str) -> None:
+    try:
+        await client.get_workflow_handle(workflow_id(execution_id)).signal(AgentOrchestratorWorkflow.cancel)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended, or was never started
+            raise

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import structlog
 from temporalio.client import Client
-from temporalio.service import RetryConfig, RPCError, RPCStatusCode
+from temporalio.service import RetryConfig, RPCError
 
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
@@ -64,7 +64,9 @@ class TemporalCalls:
         try:
             async with asyncio.timeout(seconds):
                 return await call(self._client)
-        except AWAY as error:
+        except RPCError as error:
+            raise UnavailableError(f"Temporal cannot be used: {error.status.name}") from error
+        except (RuntimeError, TimeoutError) as error:
             raise UnavailableError("Temporal cannot be reached") from error
 
     async def _make(self, name: str, call: Call) -> None:
@@ -74,15 +76,9 @@ class TemporalCalls:
             try:
                 await self.ask(call, seconds=_CALL_SECONDS)
             except UnavailableError as error:
-                if not _is_answer(error.__cause__):
-                    self._rest(name, error)
+                self._rest(name, error)
 
     def _rest(self, name: str, error: UnavailableError) -> None:
         if self._clock.monotonic() >= self._resting_until:
             _logger.warning("a call to Temporal failed", call=name, reason=str(error.__cause__ or error))
         self._resting_until = self._clock.monotonic() + _REST_SECONDS
-
-
-def _is_answer(error: BaseException | None) -> bool:
-    """Temporal is there: what was asked for is not."""
-    return isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND

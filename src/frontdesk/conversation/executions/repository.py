@@ -11,6 +11,7 @@ from frontdesk.database.prepared import Prepared
 from frontdesk.database.types import UtcDateTime
 from frontdesk.errors import NotFoundError
 
+_UNFINISHED = (ExecutionState.queued, ExecutionState.running, ExecutionState.waiting)
 _ADD = Prepared(insert(executions))
 _BY_ID = Prepared(
     select(executions).where(
@@ -146,9 +147,16 @@ def find_next_queued(connection: Connection, thread_id: str) -> str | None:
 
 def list_unfinished(connection: Connection, thread_id: str) -> list[Execution]:
     """Oldest first."""
-    unfinished = executions.c.state.in_([ExecutionState.queued, ExecutionState.running, ExecutionState.waiting])
+    unfinished = executions.c.state.in_(_UNFINISHED)
     statement = select(executions).where(executions.c.thread_id == thread_id, unfinished).order_by(executions.c.id)
     return [_execution(row) for row in connection.execute(statement).mappings()]
+
+
+def count_unfinished(connection: Connection) -> dict[str, int]:
+    state = executions.c.state
+    rows = connection.execute(select(state, func.count()).where(state.in_(_UNFINISHED)).group_by(state))
+    found = {ExecutionState(name): count for name, count in rows}
+    return {name.value: found.get(name, 0) for name in _UNFINISHED}
 
 
 def list_ids(connection: Connection, thread_id: str) -> list[str]:

@@ -1,8 +1,10 @@
+from contextlib import suppress
+
 import msgspec
 from fastapi import Request, Response
 
 from frontdesk import __version__
-from frontdesk.errors import NotReadyError
+from frontdesk.errors import NotReadyError, UnavailableError
 from frontdesk.http.description import problems
 from frontdesk.http.routing import api_router, operator, public
 from frontdesk.http.services import services
@@ -27,5 +29,7 @@ async def ready(request: Request) -> Response:
 
 @router.get("/metrics", dependencies=[operator], response_class=Response, responses=problems(401))
 async def metrics(request: Request) -> Response:
-    rendered = services(request).measurements.render()
-    return Response(rendered, media_type="text/plain; version=0.0.4; charset=utf-8")
+    held = services(request)
+    with suppress(UnavailableError):  # then the last counts stand, and the rest is true
+        held.measurements.executions_unfinished(await held.conversation.count_unfinished())
+    return Response(held.measurements.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -6,6 +6,7 @@ nobody. The database is asked for what the others miss meanwhile.
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from frontdesk.adapters.thread_log.answer_log import START, AnswerFollower, AnswerLog, parse_cursor
 from frontdesk.adapters.thread_log.answer_logs import AnswerLogs
@@ -124,6 +125,8 @@ class RedisThreadLog:
             raise UnavailableError("The shared log cannot be reached") from error
 
     async def aclose(self) -> None:
+        with suppress(UnavailableError):  # what Redis does not hear, the database knows
+            await self.flush()
         self._logs.close()
         await self._reader.aclose()
         await self._writer.aclose()
