@@ -6,7 +6,12 @@ BIN := $(VENV)/bin
 RUN_LOCKS := requirements/run.txt requirements/model.txt
 DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
-.PHONY: help up test check format bench chaos chaos-long histories locks clean
+# A program that is needed, and Debian's package that has it.
+define need
+	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
+endef
+
+.PHONY: help up up-scaled test check format bench chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,8 +19,14 @@ help: ## list what there is
 up: $(VENV)/run.installed ## install what is missing and run everything on this machine, on port 8009
 	@$(BIN)/frontdesk up $(ARGS)
 
+up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: nginx, replicas, workers, PostgreSQL, Redis, Temporal
+	$(call need,redis-server,redis-server)
+	$(call need,nginx,nginx-light)
+	@$(BIN)/python -m deploy.scaled $(ARGS)
+
 test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
-	@command -v redis-server >/dev/null || (apt-get update -q && apt-get install -y -q redis-server)
+	$(call need,redis-server,redis-server)
+	$(call need,nginx,nginx-light)
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
@@ -30,7 +41,7 @@ format: $(VENV)/dev.installed ## put the code into the house's format
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes (ARGS="--quick"; BENCH_PEERS=1 adds LiteLLM)
-	@command -v nginx >/dev/null || (apt-get update -q && apt-get install -y -q nginx-light)
+	$(call need,nginx,nginx-light)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts, about 15 minutes

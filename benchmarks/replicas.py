@@ -31,11 +31,15 @@ async def redis(folder: Path) -> AsyncIterator[Redis]:
     server = RedisServer(folder, free_port())
     try:
         await asyncio.to_thread(server.start)
-        for task in Path(f"/proc/{server.program.pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {cores()[1]})
+        _put_on_core(server.program.pid, cores()[1])
         yield Redis(server.url, server.program.pid)
     finally:
         server.stop()
+
+
+def _put_on_core(pid: int, core: int) -> None:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
 
 
 @asynccontextmanager

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deploy.parts.redis import RedisServer
+from deploy.parts.temporal import TemporalServer
 from harness.conversations import until
 from harness.model_stub import ModelStub
 from harness.server import Server, serve
 from harness.sse_client import SseStream
-from harness.temporal import TemporalServer
 from harness.threads_client import ThreadsClient
 from harness.worker import await_worker, worker_process
 

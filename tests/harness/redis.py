@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.parts.redis import RedisServer
-from harness.server import lasting_port
+from harness.ports import lasting_port
 
 PORTS = range(21000, 21100)  # its own, so that no other server takes its port while it is down
 

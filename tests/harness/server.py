@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import random
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +10,9 @@ import aiohttp
 import psutil
 
 from frontdesk.database.migrations import upgrade
+from harness.ports import lasting_port
 from harness.processes import Process
+from harness.scaled import parts_behind
 from harness.threads_client import ThreadsClient
 
 PASSWORD = "correct horse battery staple"
@@ -22,24 +22,11 @@ START_SECONDS = 30.0
 PORTS = range(18600, 18700)
 
 
-def lasting_port(ports: range = PORTS) -> int:
-    """A port that nothing else takes while a server is down for a moment."""
-    for port in random.sample(ports, len(ports)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("every port is taken")
-
-
 class Server:
     """`settings` are environment variables without their prefix `CHAT_`, in lower case."""
 
     def __init__(self, *, database_url: str, model_url: str, directory: Path, settings: dict[str, object]) -> None:
-        self.port = lasting_port()
+        self.port = lasting_port(PORTS)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "server.log"
         self.session = aiohttp.ClientSession(
@@ -144,11 +131,13 @@ class Server:
 async def serve(*, database_url: str, model_url: str, directory: Path, **settings: object) -> AsyncIterator[Server]:
     """The program on a database that is brought to its newest revision first. It is killed at the end."""
     await asyncio.to_thread(upgrade, database_url)
-    server = Server(database_url=database_url, model_url=model_url, directory=directory, settings=settings)
-    try:
-        await server.start()
-        yield server
-    finally:
-        await server.session.close()
-        if server.process.started:
-            server.process.kill()
+    urls = {"database_url": database_url, "model_url": model_url}
+    async with parts_behind(directory, **urls, settings=settings) as more:
+        server = Server(**urls, directory=directory, settings=settings | more)
+        try:
+            await server.start()
+            yield server
+        finally:
+            await server.session.close()
+            if server.process.started:
+                server.process.kill()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.parts.temporal import TemporalServer
-from harness.server import lasting_port
+from harness.ports import lasting_port
 
 # Below the range from which the kernel takes the ports of outgoing connections: a restart finds its port free.
 PORTS = range(22000, 22200)

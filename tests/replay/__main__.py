@@ -32,8 +32,8 @@ from frontdesk.database.migrations import upgrade
 from frontdesk.kit.ids import new_id
 from harness.conversations import Core, OverTemporal, open_core, until
 from harness.model_stub import ModelStub
+from harness.ports import lasting_port
 from harness.processes import Process
-from harness.server import lasting_port
 from harness.temporal import PORTS
 from harness.worker import await_worker, worker_process
 
