@@ -119,6 +119,14 @@ async def test_an_engine_that_is_closed_gives_its_work_back_at_once(database_url
             assert (await second.executions(thread_id))[0].attempt == 2
 
 
+async def test_a_threads_next_answer_needs_no_tick(database_url: str, model_stub: ModelStub) -> None:
+    async with open_core(database_url, model_stub.url, tick=NEVER) as core:
+        thread_id = await core.thread()
+        for _ in range(4):
+            await core.send(thread_id, model=script(new_id(), pause_ms=5), if_active="queue")
+        assert [row.state for row in await core.ended(thread_id)] == ["completed"] * 4
+
+
 async def test_a_closed_engine_begins_nothing(database_url: str, model_stub: ModelStub) -> None:
     async with open_core(database_url, model_stub.url) as core:
         thread_id = await core.thread()

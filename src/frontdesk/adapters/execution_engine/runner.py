@@ -40,16 +40,29 @@ class RunsElsewhereError(Exception):
 class _Run:
     """One execution in this process; `answer` is there once it is claimed."""
 
-    __slots__ = ("answer", "scope", "task")
+    __slots__ = ("_scope", "_stopped", "answer", "task")
 
     def __init__(self) -> None:
-        self.scope = CancelScope()
         self.answer: Answer | None = None
         self.task: asyncio.Task[Step]
+        self._scope: CancelScope | None = None
+        self._stopped = False
 
     @property
     def is_ending(self) -> bool:
         return self.answer is not None and self.answer.ending
+
+    def scope(self) -> CancelScope:
+        """What `stop` cancels. For the task to make: outside of one there are no scopes."""
+        self._scope = CancelScope()
+        if self._stopped:
+            self._scope.cancel()
+        return self._scope
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._scope is not None:
+            self._scope.cancel()
 
 
 class ExecutionRunner:
@@ -147,7 +160,7 @@ class ExecutionRunner:
         run = self._runs.get(execution_id)
         if run is None:
             return False
-        run.scope.cancel()
+        run.stop()
         done, _ = await asyncio.wait([run.task], timeout=_STOP_SECONDS)
         if not done:
             raise UnavailableError("The answer is stopped, but cannot be stored yet")
@@ -164,7 +177,7 @@ class ExecutionRunner:
         if claim.execution.cancel_requested_at is not None:
             return Step(Outcome.ended, await self._stopper.end(claim.execution))
         run.answer = Answer(claim.execution)
-        return Step(Outcome.ended, await self._turn.run(claim, run.answer, run.scope))
+        return Step(Outcome.ended, await self._turn.run(claim, run.answer, run.scope()))
 
     async def _claim(self, execution_id: str) -> Claim | ExecutionState | None:
         """The claim, or the state of what cannot be claimed."""
@@ -261,7 +274,7 @@ class ExecutionRunner:
         wanted = await self._database.read(lambda connection: executions.list_cancel_requested(connection, self._owner))
         for execution_id in wanted:
             if (run := self._runs.get(execution_id)) is not None:
-                run.scope.cancel()
+                run.stop()
 
 
 def _not_claimed(state: ExecutionState | None) -> Step:
