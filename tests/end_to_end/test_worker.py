@@ -11,6 +11,7 @@ import pytest
 from deploy.parts.temporal import TemporalServer
 from frontdesk.adapters.execution_engine.orchestrator import TASK_QUEUE
 from frontdesk.kit.ids import new_id
+from harness.answers import script, tokens
 from harness.command_line import Home
 from harness.conversations import Core, OverTemporal, open_core, until
 from harness.model_stub import ModelStub
@@ -34,14 +35,6 @@ def worker(tmp_path: Path, database_url: str, model_stub: ModelStub, temporal: T
 def api_core(url: str, stub: ModelStub, temporal: TemporalServer) -> Any:
     over = OverTemporal(temporal.address, TASK_QUEUE, works=False)
     return open_core(url, stub.url, temporal=over, lease=8, tick=2)
-
-
-def script(key: str, **options: Any) -> str:
-    return "scripted?" + "&".join(f"{name}={value}" for name, value in {"tokens": 5, **options, "key": key}.items())
-
-
-def tokens(count: int) -> str:
-    return "".join(f"t{number} " for number in range(count))
 
 
 async def begin_stalled(core: Core) -> Any:

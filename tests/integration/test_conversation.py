@@ -1,11 +1,10 @@
 """The conversation's rules, over real databases and a model provider behind a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import pytest
 from sqlalchemy import text as sql
 
@@ -23,7 +22,8 @@ from frontdesk.errors import (
 from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
 from frontdesk.kit.paging import Page
-from frontdesk.ports.thread_log import Event, EventType
+from frontdesk.ports.thread_log import EventType
+from harness.answers import kinds, shown, tokens
 from harness.conversations import Core, OverTemporal, a_user, open_core, read_all, read_until, until
 from harness.model_stub import ModelStub
 
@@ -45,32 +45,13 @@ def script(key: str | None = None, **options: Any) -> str:
     )
 
 
-def kinds(events: Sequence[Event]) -> list[str]:
-    """The events' types, runs of chunks as one."""
-    found: list[str] = []
-    for event in events:
-        if found[-1:] != ["chunk"] or event.type is not EventType.chunk:
-            found.append(event.type.value)
-    return found
-
-
-def said(events: Sequence[Event]) -> str:
-    parts = [part for event in events if event.type is EventType.chunk for part in event.parts]
-    chunks = [msgspec.json.decode(part) for part in parts]
-    return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
-
-
-def tokens(count: int) -> str:
-    return "".join(f"t{number} " for number in range(count))
-
-
 async def test_a_message_is_answered(core: Core) -> None:
     thread_id = await core.thread()
     message = await core.send(thread_id, "hello", model=script(tokens=30), metadata={"a": [1]})
     assert (message.role, message.sender_id, message.status, message.position) == (Role.user, core.user.id, "queued", 1)
     events = await read_all(await core.feed.join(thread_id, message.execution_id or ""))
     assert kinds(events) == ["execution_queued", "execution_started", "chunk", "execution_completed"]
-    assert said(events) == tokens(30)
+    assert shown(events) == tokens(30)
     asked, answer = await core.listed(thread_id)
     assert (asked.text, asked.status, asked.metadata) == ("hello", MessageStatus.completed, {"a": [1]})
     assert (answer.text, answer.status, answer.parent_id) == (tokens(30), MessageStatus.completed, asked.id)
@@ -88,7 +69,7 @@ async def test_a_failure_is_stored_and_said_without_secrets(core: Core, model_st
     message = await core.send(thread_id, model=script(error_at=3))
     events = await read_all(await core.feed.join(thread_id, message.execution_id or ""))
     assert kinds(events)[-1] == "execution_failed"
-    assert said(events) == tokens(3)
+    assert shown(events) == tokens(3)
     assert (await core.answer_to(message)).text == tokens(3)
     assert (await core.answer_to(message)).status is MessageStatus.failed
     (row,) = await core.executions(thread_id)
@@ -257,7 +238,7 @@ async def test_stopping_stores_the_partial_text_before_it_returns(core: Core, mo
     call = await model_stub.call(key, seconds=1)
     assert call["outcome"] == "closed_by_client"
     events += await read_all(reader)
-    assert said(events) == stored
+    assert shown(events) == stored
     assert stored.startswith("t0 ")
     assert sum(event.type in ENDS for event in events) == 1
     assert events[-1].type is EventType.execution_interrupted
@@ -579,4 +560,4 @@ async def test_silence_is_filled_with_heartbeats(database_url: str, model_stub: 
     async with open_core(database_url, model_stub.url, heartbeat=0.1) as core:
         events = await core.answer(await core.thread(), model=script(stall_at=2, stall_ms=500))
         assert 2 <= sum(event.type is EventType.progress for event in events) <= 6
-        assert said(events) == tokens(5)
+        assert shown(events) == tokens(5)

@@ -1,7 +1,7 @@
 """Answers whose runner died, whose log is gone, or whose provider is odd: what readers and the database see."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -15,43 +15,13 @@ from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import HeldClock
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.language_model import ModelChunks, ModelRequest
-from frontdesk.ports.thread_log import TERMINAL, Event, EventType
+from frontdesk.ports.thread_log import TERMINAL, EventType
+from harness.answers import kinds, script, shown, tokens
 from harness.conversations import Core, in_process_log, next_events, open_core, read_all, read_until, until
 from harness.model_stub import ModelStub
 
 NEVER = 3600.0
 RETENTION = 60.0
-
-
-def script(key: str, **options: Any) -> str:
-    return "scripted?" + "&".join(f"{name}={value}" for name, value in {"tokens": 5, **options, "key": key}.items())
-
-
-def kinds(events: Sequence[Event]) -> list[str]:
-    """The events' types, runs of chunks as one."""
-    found: list[str] = []
-    for event in events:
-        if found[-1:] != ["chunk"] or event.type is not EventType.chunk:
-            found.append(event.type.value)
-    return found
-
-
-def shown(events: Sequence[Event]) -> str:
-    """What a reader shows in the end: a restart makes its text void, a snapshot replaces it."""
-    text = ""
-    for event in events:
-        if event.type is EventType.execution_restarted:
-            text = ""
-        elif event.type is EventType.snapshot:
-            text = msgspec.json.decode(event.payload)["text"]
-        elif event.type is EventType.chunk:
-            choices = [msgspec.json.decode(part)["choices"] for part in event.parts]
-            text += "".join(choice[0]["delta"].get("content") or "" for choice in choices if choice)
-    return text
-
-
-def tokens(count: int) -> str:
-    return "".join(f"t{number} " for number in range(count))
 
 
 async def checkpointed(core: Core, message: Any) -> str:

@@ -1,31 +1,21 @@
 """Stopping an answer that another process runs: over one database, with a log for each process."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from sqlalchemy import text as sql
 
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.language_model import ModelChunks, ModelRequest
-from frontdesk.ports.thread_log import Event, EventType
+from frontdesk.ports.thread_log import EventType
+from harness.answers import script, shown
 from harness.conversations import Core, open_core, read_all, read_until, until
 from harness.model_stub import ModelStub
 
 NEVER = 3600.0
-
-
-def script(key: str, **options: Any) -> str:
-    return "scripted?" + "&".join(f"{name}={value}" for name, value in {"tokens": 5, **options, "key": key}.items())
-
-
-def said(events: Sequence[Event]) -> str:
-    parts = [part for event in events if event.type is EventType.chunk for part in event.parts]
-    chunks = [msgspec.json.decode(part) for part in parts]
-    return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
 
 
 async def stop(core: Core, thread_id: str, execution_id: str) -> tuple[str, float]:
@@ -53,7 +43,7 @@ async def test_all_that_was_shown_is_stored(database_url: str, model_stub: Model
         events += await read_all(reader)
         assert events[-1].type is EventType.execution_interrupted
         assert stored.startswith("t0 ")
-        assert said(events) == stored, "no checkpoint was made: its runner stored it"
+        assert shown(events) == stored, "no checkpoint was made: its runner stored it"
 
 
 async def test_many_are_stopped_as_fast(database_url: str, model_stub: ModelStub) -> None:
@@ -65,12 +55,12 @@ async def test_many_are_stopped_as_fast(database_url: str, model_stub: ModelStub
             await runs.send(await runs.thread(), model=script(new_id(), pause_ms=20, tokens=1000)) for _ in range(20)
         ]
         readers = [await runs.feed.join(message.thread_id, message.execution_id or "") for message in sent]
-        shown = [await read_until(reader, EventType.chunk) for reader in readers]
+        seen = [await read_until(reader, EventType.chunk) for reader in readers]
         ended = await asyncio.gather(*(stop(stops, m.thread_id, m.execution_id or "") for m in sent))
         assert {state for state, _ in ended} == {"interrupted"}
         assert max(seconds for _, seconds in ended) < 2.5
-        for message, reader, events in zip(sent, readers, shown, strict=True):
-            assert said([*events, *await read_all(reader)]) == await stops.stored_text(message)
+        for message, reader, events in zip(sent, readers, seen, strict=True):
+            assert shown([*events, *await read_all(reader)]) == await stops.stored_text(message)
 
 
 async def test_the_threads_next_answer_follows(database_url: str, model_stub: ModelStub) -> None:

@@ -1,11 +1,9 @@
 """The execution engine over a real Temporal server: workers that die or leave, a Temporal that is away."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import msgspec
 import pytest
 from temporalio.client import Client
 
@@ -13,33 +11,12 @@ from deploy.parts.temporal import TemporalServer
 from frontdesk.adapters.execution_engine.orchestrator import AgentOrchestratorWorkflow, Order, workflow_id
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.ids import new_id
-from frontdesk.ports.thread_log import Event, EventType
+from frontdesk.ports.thread_log import EventType
+from harness.answers import script, shown, tokens
 from harness.conversations import Core, OverTemporal, in_process_log, open_core, read_all, read_until, until
 from harness.model_stub import ModelStub
 
 NEVER = 3600.0
-
-
-def script(key: str, **options: Any) -> str:
-    return "scripted?" + "&".join(f"{name}={value}" for name, value in {"tokens": 5, **options, "key": key}.items())
-
-
-def shown(events: Sequence[Event]) -> str:
-    """What a reader shows in the end: a restart makes its text void, a snapshot replaces it."""
-    text = ""
-    for event in events:
-        if event.type is EventType.execution_restarted:
-            text = ""
-        elif event.type is EventType.snapshot:
-            text = msgspec.json.decode(event.payload)["text"]
-        elif event.type is EventType.chunk:
-            choices = [msgspec.json.decode(part)["choices"] for part in event.parts]
-            text += "".join(choice[0]["delta"].get("content") or "" for choice in choices if choice)
-    return text
-
-
-def tokens(count: int) -> str:
-    return "".join(f"t{number} " for number in range(count))
 
 
 async def test_200_that_are_started_at_once_all_run(
