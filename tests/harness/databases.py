@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -39,6 +40,11 @@ class PostgresServer:
 
     def drop(self, name: str) -> None:
         self._server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+
+    def control(self, *arguments: str) -> None:
+        """Runs `pg_ctl` as the user that the server runs as."""
+        program = str(self._server.bin_path / "pg_ctl")
+        subprocess.run([program, *arguments], check=True, user=self._server.system_user, stdout=subprocess.DEVNULL)
 
     def stop(self) -> None:
         self._server.cleanup()

@@ -24,12 +24,16 @@ class RedisFailedError(AssertionError):
 class RedisServer:
     """`redis-server` with its working folder in `folder`, on a free port that it keeps. It stores nothing on disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, ports: range = PORTS) -> None:
         self._folder = folder
         self._log = folder / "redis.log"
-        self._port = lasting_port(PORTS)
+        self._port = lasting_port(ports)
         self._child: subprocess.Popen[bytes] | None = None
         self._paused = False
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     @property
     def url(self) -> str:
@@ -68,6 +72,13 @@ class RedisServer:
             child.kill()
             child.wait()
             raise RedisFailedError(self._told(f"did not end within {seconds} s of SIGTERM")) from None
+
+    def kill(self) -> None:
+        """`kill -9`: it is gone at once, with all it held."""
+        assert self._child is not None, "it does not run"
+        child, self._child, self._paused = self._child, None, False
+        child.kill()
+        child.wait()
 
     def pause(self) -> None:
         """It keeps its connections and answers nothing."""
