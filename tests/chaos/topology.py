@@ -172,7 +172,7 @@ async def _is_ready(server: Server) -> bool:
 @asynccontextmanager
 async def scaled(*, model_url: str, directory: Path, replicas: int = 2, **settings: object) -> AsyncIterator[Topology]:
     """Replicas with the local engine. Everything is killed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))  # noqa: S108  the socket's path must be short
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         postgres = await asyncio.to_thread(ListeningPostgres, folder, ports=POSTGRES_PORTS)
@@ -180,11 +180,10 @@ async def scaled(*, model_url: str, directory: Path, replicas: int = 2, **settin
         redis = RedisServer(directory, ports=REDIS_PORTS)
         redis.start()
         stack.callback(redis.stop)
+        homes = [Path(tempfile.mkdtemp(prefix="replica", dir=directory)) for _ in range(replicas)]
         made = [
-            await _replica(
-                stack, postgres, redis, model_url=model_url, directory=directory / f"replica{n}", settings=settings
-            )
-            for n in range(replicas)
+            await _replica(stack, postgres, redis, model_url=model_url, directory=home, settings=settings)
+            for home in homes
         ]
         await asyncio.gather(*(replica.server.start() for replica in made))
         runners = [replica.server for replica in made]
@@ -200,7 +199,6 @@ async def _replica(
     directory: Path,
     settings: dict[str, object],
 ) -> Replica:
-    directory.mkdir()
     provider = urlsplit(model_url)
     targets = {"provider": provider.port or 80, "redis": redis.port, "postgres": postgres.port}
     hops = {hop: await stack.enter_async_context(FaultProxy("127.0.0.1", port)) for hop, port in targets.items()}
