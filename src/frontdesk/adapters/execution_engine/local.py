@@ -6,6 +6,7 @@ executions whose runner died, and queued ones for which there was no room.
 
 import asyncio
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
@@ -179,6 +180,16 @@ class LocalExecutionEngine:
         for answer, cursor, _ in grown:
             answer.stored_cursor = cursor
         self._drop_lost(claimed, held)
+        await self._let_go(held.keys() - self._runs.keys())
+
+    async def _let_go(self, strays: Collection[str]) -> None:
+        """Give up what is ours and runs nowhere: its run broke, or the claim was stored and nobody heard of it."""
+        if not strays:
+            return
+        _logger.warning("executions without a run are given up", execution_ids=sorted(strays))
+        await self._database.write(
+            lambda connection: executions.release(connection, self._owner, now=self._clock.now(), only=strays)
+        )
 
     def _drop_lost(self, claimed: list[Answer], held: dict[str, int]) -> None:
         for answer in claimed:

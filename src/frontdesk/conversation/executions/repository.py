@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -153,10 +153,9 @@ def list_due(connection: Connection, *, now: datetime, settled: datetime, limit:
     return list(connection.scalars(_DUE, {"now": now, "settled": settled, "limit": limit}))
 
 
-def release(connection: Connection, owner: str, *, now: datetime) -> None:
-    """Let every lease of the owner end, so that another can take over at once."""
-    connection.execute(
-        update(executions)
-        .where(executions.c.owner == owner, executions.c.state == ExecutionState.running)
-        .values(lease_until=now)
-    )
+def release(connection: Connection, owner: str, *, now: datetime, only: Collection[str] | None = None) -> None:
+    """Let leases of the owner end, all or those of some executions, so that another can take over at once."""
+    held = and_(executions.c.owner == owner, executions.c.state == ExecutionState.running)
+    if only is not None:
+        held = and_(held, executions.c.id.in_(only))
+    connection.execute(update(executions).where(held).values(lease_until=now))
