@@ -79,13 +79,13 @@ class Load:
             reply = await self.client.send(sent.thread_id, sent.text, model=model, if_active="queue")
         except LOST:
             return
-        self._acknowledge(sent, reply)
+        self.acknowledge(sent, reply)
 
     async def _repeat(self, sent: Sent, model: str, _transcript: Transcript) -> None:
         async def send() -> Reply:
             return await self.client.send(sent.thread_id, sent.text, key=sent.text, model=model, if_active="queue")
 
-        self._acknowledge(sent, await self._persist(send))
+        self.acknowledge(sent, await self._persist(send))
 
     async def _stream(self, sent: Sent, model: str, transcript: Transcript) -> None:
         """The stream's head acknowledges. Who was cut off looks for the message's execution to join."""
@@ -112,7 +112,7 @@ class Load:
                 return
         self.findings.faults.append(f"lost: {sent.text} was acknowledged by its stream and is not stored")
 
-    def _acknowledge(self, sent: Sent, reply: Reply) -> None:
+    def acknowledge(self, sent: Sent, reply: Reply) -> None:
         if reply.status == 201:
             sent.message_id, sent.execution_id = reply.body["id"], reply.body["execution_id"]
         else:
