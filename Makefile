@@ -33,11 +33,13 @@ bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes
 	@command -v nginx >/dev/null || (apt-get update -q && apt-get install -y -q nginx-light)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts, about 15 minutes
+chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, about 25 minutes
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --kills 200 --cuts 1000 $(ARGS)
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing scaled --kills 40
 
-chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, hours
+chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, on every footing, hours
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --long $(ARGS)
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --long --footing scaled
 
 locks: $(VENV)/dev.installed ## resolve the dependencies again and write the hashed locks
 	$(BIN)/python -m pip install -q uv

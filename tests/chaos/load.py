@@ -23,6 +23,7 @@ T = TypeVar("T")
 ANSWER_SECONDS = 300.0
 ORPHAN_SECONDS = 60.0
 MESSAGES_IN_THREAD = 4
+PROVIDER_RETRIES = 2  # of a call that brought nothing yet
 
 
 @dataclass
@@ -159,7 +160,8 @@ async def judge_end(load: Load, database: Footing) -> None:
     verdict = load.history.judge(stored)
     findings.faults += verdict.faults
     attempts = {row[0]: row[1] for row in await database.rows("SELECT id, attempt FROM executions")}
-    calls_too_many = [id_ for id_, made in load.calls.items() if not 1 <= made <= attempts[id_]]
+    tries = 1 + load.may_fail * PROVIDER_RETRIES
+    calls_too_many = [id_ for id_, made in load.calls.items() if not 1 <= made <= attempts[id_] * tries]
     findings.faults += [f"{load.calls[id_]} model calls in {attempts[id_]} attempts: {id_}" for id_ in calls_too_many]
     findings.faults += [f"still {state}: {id_}" for id_, state in orphans]
     findings.counts |= {
