@@ -43,6 +43,11 @@ class RedisServer:
             self.resume()
         self.program.stop()
 
+    def kill(self) -> None:
+        """It is gone at once, with all it held."""
+        self.program.kill()
+        self._paused = False
+
     def pause(self) -> None:
         """It keeps its connections and answers nothing."""
         self.program.send(signal.SIGSTOP)

@@ -16,7 +16,7 @@ class Settings(BaseSettings):
 
     database_url: str = "sqlite:///./app.db"
     database_pool_size: int = Field(default=5, ge=1, le=200)
-    database_timeout_seconds: float = Field(default=5.0, gt=0)
+    database_timeout_seconds: float = Field(default=4.0, gt=0)
     redis_url: str | None = None
     api_prefix: str = "/api"
 

@@ -1,4 +1,4 @@
-"""`python -m chaos`: every proof on one database, with a table at the end; exit code 1 when a promise was broken."""
+"""`python -m chaos`: every proof on one footing, with a table at the end; exit code 1 when a promise was broken."""
 
 import argparse
 import asyncio
@@ -9,13 +9,28 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from chaos import aborts, cuts, floods, kills, model_faults, sends, slow_readers, stops
+from chaos import (
+    aborts,
+    cuts,
+    drain,
+    floods,
+    hops,
+    kills,
+    model_faults,
+    postgres_away,
+    redis_away,
+    sends,
+    slow_readers,
+    stops,
+)
 from chaos.findings import Findings
 from chaos.footing import Footing
+from chaos.topology import Topology, scaled
 from harness.databases import PostgresDatabases
 from harness.model_stub import ModelStub
 from harness.processes import Process
@@ -23,13 +38,20 @@ from harness.server import Server, serve
 from harness.threads_client import LOST
 
 Prove = Callable[[Server, ModelStub, Footing], Awaitable[Findings]]
+ProveScaled = Callable[[Topology, ModelStub], Awaitable[Findings]]
+T = TypeVar("T")
 SHOWN_FAULTS = 20
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--kills", type=int, default=200, help="kill -9 of the server (default 200)")
+    parser.add_argument(
+        "--footing",
+        choices=["sqlite", "postgresql", "scaled"],
+        default="sqlite",
+        help="one server on a database, or two over PostgreSQL and Redis with a bad network on every hop",
+    )
+    parser.add_argument("--kills", type=int, default=200, help="kill -9 of a server (default 200)")
     parser.add_argument("--cuts", type=int, default=1_000, help="cuts of readers (default 1,000)")
     parser.add_argument("--long", action="store_true", help="the full counts of every promise, for hours")
     parser.add_argument("--only", nargs="+", default=[], help="the names of proofs to run, such as: kills cuts")
@@ -70,10 +92,62 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
     }
 
 
+def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, dict[str, object]]]:
+    """As `proofs`, over two replicas."""
+    long = chosen.long
+    killed = 1_000 if long else chosen.kills
+    return {
+        "kills": (lambda t, b: kills.prove_kills(t, b, t.footing, kills=killed), kills.SETTINGS),
+        "defaults": (
+            lambda t, b: kills.prove_kills(t, b, t.footing, kills=100 if long else 5, longest_pause=12.0),
+            {"engine_max_attempts": 1_000},
+        ),
+        "redis": (
+            lambda t, _b: redis_away.prove_redis_faults(t, pause=90 if long else 5, flushes=50 if long else 5),
+            {},
+        ),
+        "postgres": (
+            lambda t, b: postgres_away.prove_postgres_faults(
+                t, b, restarts=50 if long else 3, pause=30 if long else 10, pauses=5 if long else 1
+            ),
+            {},
+        ),
+        "hops": (
+            lambda t, b: hops.prove_hop_faults(t, b, rounds=10 if long else 1, seconds=12 if long else 2),
+            hops.SETTINGS,
+        ),
+        "drain": (lambda t, _b: drain.prove_drains(t, drains=200 if long else 20, streams=500 if long else 20), {}),
+        "herd": (lambda t, _b: drain.prove_herd(t, readers=2_000 if long else 200), {}),
+    }
+
+
+async def run_scaled(chosen: argparse.Namespace, console: Console, directory: Path) -> list[Findings]:
+    made: list[Findings] = []
+    with Process("frontdesk.model_stub", "--port", "0", log=directory / "model_stub.log") as process:
+        stub = ModelStub(process.ready_line()["url"])
+        for name, (prove, settings) in _wanted(scaled_proofs(chosen), chosen).items():
+            console.print(f"{name} ...", end=" ")
+            home = directory / name
+            home.mkdir()
+            made.append(await _told(name, _prove_scaled(prove, stub, home, settings), console))
+    return made
+
+
+async def _prove_scaled(prove: ProveScaled, stub: ModelStub, home: Path, settings: dict[str, object]) -> Findings:
+    async with scaled(model_url=stub.url, directory=home, **settings) as topology:
+        return await prove(topology, stub)
+
+
+def _wanted(known: dict[str, T], chosen: argparse.Namespace) -> dict[str, T]:
+    if unknown := set(chosen.only) - known.keys():
+        raise SystemExit(f"No such proof on this footing: {', '.join(unknown)}. There are: {', '.join(known)}")
+    return {name: proof for name, proof in known.items() if not chosen.only or name in chosen.only}
+
+
 async def run(chosen: argparse.Namespace, console: Console, directory: Path) -> list[Findings]:
-    wanted = {name: proof for name, proof in proofs(chosen).items() if not chosen.only or name in chosen.only}
+    wanted = _wanted(proofs(chosen), chosen)
     postgres = None
-    if chosen.database == "postgresql":
+    if chosen.footing == "postgresql":
         postgres = await asyncio.to_thread(PostgresDatabases(directory / "pg").start)
     made: list[Findings] = []
     try:
@@ -84,9 +158,8 @@ async def run(chosen: argparse.Namespace, console: Console, directory: Path) -> 
                 home = directory / name
                 home.mkdir()
                 footing = Footing(postgres.url(postgres.create()) if postgres else f"sqlite:///{home / 'app.db'}")
-                found = await _prove(name, prove, settings, footing=footing, stub=stub, home=home)
-                made.append(found)
-                console.print(f"{'BROKEN' if found.faults else 'kept'}, {found.counts['seconds']:.0f} s")
+                proving = _prove(prove, settings, footing=footing, stub=stub, home=home)
+                made.append(await _told(name, proving, console))
     finally:
         if postgres is not None:
             postgres.stop()
@@ -94,22 +167,27 @@ async def run(chosen: argparse.Namespace, console: Console, directory: Path) -> 
 
 
 async def _prove(
-    name: str, prove: Prove, settings: dict[str, object], *, footing: Footing, stub: ModelStub, home: Path
+    prove: Prove, settings: dict[str, object], *, footing: Footing, stub: ModelStub, home: Path
 ) -> Findings:
+    async with serve(database_url=footing.url, model_url=stub.url, directory=home, **settings) as server:
+        return await prove(server, stub, footing)
+
+
+async def _told(name: str, proving: Awaitable[Findings], console: Console) -> Findings:
     """A proof that could not go on is a broken promise too; the others are still tried."""
     begun = time.monotonic()
     try:
-        async with serve(database_url=footing.url, model_url=stub.url, directory=home, **settings) as server:
-            found = await prove(server, stub, footing)
+        found = await proving
     except (AssertionError, ExceptionGroup, *LOST) as error:
         traceback.print_exception(error)
         found = Findings(name, faults=[f"could not go on: {error!r}"])
     found.counts["seconds"] = time.monotonic() - begun
+    console.print(f"{'BROKEN' if found.faults else 'kept'}, {found.counts['seconds']:.0f} s")
     return found
 
 
-def report(made: list[Findings], console: Console, database: str) -> None:
-    table = Table("proof", "count", "figure", title=f"Reliability on {database}")
+def report(made: list[Findings], console: Console, footing: str) -> None:
+    table = Table("proof", "count", "figure", title=f"Reliability on {footing}")
     for found in made:
         for number, (name, value) in enumerate(found.counts.items()):
             figure = f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
@@ -125,8 +203,9 @@ def main() -> int:
     chosen = arguments()
     console = Console(highlight=False)
     directory = Path(tempfile.mkdtemp(prefix="chaos"))
-    made = asyncio.run(run(chosen, console, directory))
-    report(made, console, chosen.database)
+    prove = run_scaled if chosen.footing == "scaled" else run
+    made = asyncio.run(prove(chosen, console, directory))
+    report(made, console, chosen.footing)
     if any(found.faults for found in made):
         console.print(f"Logs and databases are kept in {directory}", markup=False)
         return 1

@@ -1,6 +1,7 @@
 """Real databases for tests: a fresh, migrated one each time, on SQLite and on PostgreSQL."""
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -31,6 +32,11 @@ class PostgresDatabases(PostgresServer):
 
     def drop(self, name: str) -> None:
         self.ask(f"DROP DATABASE {name} WITH (FORCE);")
+
+    def control(self, *arguments: str) -> None:
+        """Runs `pg_ctl` as the user that the server runs as."""
+        program = str(self._server.bin_path / "pg_ctl")
+        subprocess.run([program, *arguments], check=True, user=self._server.system_user, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")

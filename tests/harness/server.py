@@ -25,8 +25,16 @@ PORTS = range(18600, 18700)
 class Server:
     """`settings` are environment variables without their prefix `CHAT_`, in lower case."""
 
-    def __init__(self, *, database_url: str, model_url: str, directory: Path, settings: dict[str, object]) -> None:
-        self.port = lasting_port(PORTS)
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        model_url: str,
+        directory: Path,
+        settings: dict[str, object],
+        ports: range = PORTS,
+    ) -> None:
+        self.port = lasting_port(ports)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "server.log"
         self.session = aiohttp.ClientSession(
@@ -87,6 +95,12 @@ class Server:
             lines = (await response.text()).splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
+    async def total(self, name: str) -> float:
+        """The sum of a measurement's values over all its labels."""
+        async with self.session.get(f"{self.url}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{"))
+
     async def settled(self, name: str, value: float, *, seconds: float) -> float:
         """The measurement once it is `value`, or what it is when the time is over."""
         deadline = asyncio.get_running_loop().time() + seconds
@@ -116,6 +130,12 @@ class Server:
     def descriptors(self) -> int:
         return int(psutil.Process(self.process.pid).num_fds())
 
+    async def aclose(self) -> None:
+        """Killed, if it runs, and its clients gone."""
+        await self.session.close()
+        if self.process.started:
+            self.process.kill()
+
     async def _answers(self) -> bool:
         try:
             async with self.session.get(f"{self.url}/health") as response:
@@ -138,6 +158,4 @@ async def serve(*, database_url: str, model_url: str, directory: Path, **setting
             await server.start()
             yield server
         finally:
-            await server.session.close()
-            if server.process.started:
-                server.process.kill()
+            await server.aclose()

@@ -14,6 +14,10 @@ from harness.sse_client import SseStream, open_sse
 LOST = (OSError, EOFError, aiohttp.ClientError)
 
 
+class TurnedAwayError(ConnectionError):
+    """The server answered 503: the caller is to come again, as after a lost connection."""
+
+
 @dataclass(frozen=True)
 class Reply:
     status: int
@@ -46,6 +50,8 @@ class ThreadsClient:
 
     async def new_thread(self) -> str:
         made = await self.ask("POST", "/threads", {})
+        if made.status == 503:
+            raise TurnedAwayError
         assert made.status == 201, made
         return str(made.body["id"])
 
@@ -90,6 +96,8 @@ class ThreadsClient:
         after = ""
         while True:
             page = await self.ask("GET", f"/threads/{thread_id}/messages?limit={limit}{after}")
+            if page.status == 503:
+                raise TurnedAwayError
             assert page.status == 200, page
             for message in page.body["items"]:
                 yield message

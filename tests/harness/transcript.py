@@ -20,7 +20,7 @@ class Transcript:
     """Complete frames in the order in which they came, over however many connections.
 
     `frames` are their very bytes. `text` is what is shown now: a `restarted` frame empties it. `faults` says what no
-    reader may see: a frame twice, a frame after the end, a frame without an id.
+    reader may see: a frame twice, a frame after the end, a frame without an id. A sign of life may bear the last id.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,8 @@ class Transcript:
             self.ended = True
             return
         frame = json.loads(event.data)
-        self._take_id(event.id)
+        if not (event.id == self.last_id and _says_only_that_it_runs(frame)):
+            self._take_id(event.id)
         self._take_frame(frame)
 
     def _take_id(self, cursor: str | None) -> None:
@@ -72,6 +73,10 @@ class Transcript:
             self.text = ""
         for choice in frame["choices"]:
             self.text += choice["delta"].get("content") or ""
+
+
+def _says_only_that_it_runs(frame: dict[str, Any]) -> bool:
+    return frame.get("agent_status") == "running" and not any(choice["delta"] for choice in frame["choices"])
 
 
 async def read(stream: SseStream, transcript: Transcript) -> None:

@@ -300,19 +300,19 @@ class ModelThatSays:
 
 
 class DatabaseThatGoesBehindTheCommit:
-    """Loses its connection once, when an answer's end is stored and before that is known."""
+    """Loses its connection once, when a step of an answer is stored and before that is known."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, step: str = "._end.") -> None:
         self._database = database
-        self._lost = False
+        self.step = step
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
     async def write(self, work: Callable[[Connection], Any]) -> Any:
         done = await self._database.write(work)
-        if not self._lost and work.__qualname__.startswith("Turn._end"):
-            self._lost = True
+        if self.step and self.step in work.__qualname__:
+            self.step = ""
             raise UnavailableError
         return done
 
@@ -326,6 +326,23 @@ async def test_an_end_whose_commit_was_not_heard_of_reaches_its_readers(
         assert events[-1].type is EventType.execution_completed
         assert [row.state for row in await core.executions(thread_id)] == ["completed"]
         assert (await core.answer(thread_id, model="scripted?tokens=3"))[-1].type is EventType.execution_completed
+
+
+async def test_a_claim_that_was_not_heard_of_is_not_kept_for_ever(database_url: str, model_stub: ModelStub) -> None:
+    def wrap(database: Database) -> Any:
+        return DatabaseThatGoesBehindTheCommit(database, step="")
+
+    async with open_core(database_url, model_stub.url, lease=2, wrap=wrap) as core:
+        busy, thread_id = await core.thread(), await core.thread()
+        other = await core.send(busy, model=script(new_id(), stall_at=3))
+        await checkpointed(core, other)
+        database: Any = core.database
+        database.step = "._claim."
+        message = await core.send(thread_id, model=script(new_id()))
+        (row,) = await core.ended(thread_id)
+        assert (row.state, row.attempt) == ("completed", 2)
+        assert await core.stored_text(message) == tokens(5)
+        await core.conversation.cancel(core.user, busy, other.execution_id or "")
 
 
 async def test_what_a_provider_says_is_stored_as_far_as_it_can_be(database_url: str) -> None:

@@ -1,7 +1,9 @@
 """Units of work on both databases: what commits, what does not, and what happens when the database is not there."""
 
 import asyncio
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from datetime import timedelta
@@ -17,6 +19,7 @@ from frontdesk.database.idempotency import LIFETIME, IdempotencyKey, Once, find_
 from frontdesk.database.prepared import Prepared
 from frontdesk.errors import ConflictError, IdempotencyKeyReusedError, UnavailableError
 from frontdesk.kit.clock import HeldClock
+from harness.postgres import ListeningPostgres
 from harness.processes import Process
 
 SECONDS = 20
@@ -333,6 +336,47 @@ async def test_a_full_pool_is_unavailable(postgres_url: str) -> None:
     assert any(isinstance(outcome, UnavailableError) for outcome in outcomes)
     await database.check()
     await database.aclose()
+
+
+async def test_a_unit_whose_caller_was_turned_away_commits_nothing(postgres_url: str) -> None:
+    """Each statement is quick enough, all of them are not."""
+    database = open_database(postgres_url, pool_size=2, timeout=1)
+    await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
+
+    def slow(connection: Connection) -> None:
+        for number in range(4):
+            note(number)(connection)
+            connection.execute(text("SELECT pg_sleep(0.4)"))
+
+    with pytest.raises(UnavailableError):
+        await database.write(slow)
+    await unused(database)
+    assert await noted(database) == []
+    await database.aclose()
+
+
+async def test_postgres_that_hangs_keeps_no_caller_longer_than_the_timeout() -> None:
+    """Not even those who wait for a connection first, or for one to be made anew."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # its socket's path must be short
+    postgres = await asyncio.to_thread(ListeningPostgres, folder, ports=range(24160, 24180))
+    try:
+        database = open_database(postgres.url, pool_size=2, timeout=1)
+        await database.check()
+        postgres.pause()
+        async with asyncio.timeout(1.9):
+            tries = [database.check() for _ in range(6)]
+            outcomes = await asyncio.gather(*tries, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 6
+        async with asyncio.timeout(1.9):
+            with pytest.raises(UnavailableError):
+                await database.check()
+        postgres.resume()
+        await unused(database)
+        await database.check()
+        await database.aclose()
+    finally:
+        await asyncio.to_thread(postgres.aclose)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def test_postgres_connections_that_were_cut_are_replaced(postgres_url: str) -> None:

@@ -1,4 +1,8 @@
-"""PostgreSQL through asyncpg: each unit of work has its own transaction on a pooled connection."""
+"""PostgreSQL through asyncpg: each unit of work has its own transaction on a pooled connection.
+
+A caller waits for its unit no longer than the timeout, whatever that waits for: a connection, a lock, a server that
+hangs. A unit whose caller has been turned away commits nothing.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,7 +12,7 @@ from sqlalchemy import URL, Connection, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi as driver
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from frontdesk.database.types import decode_json, encode_json
@@ -75,7 +79,11 @@ class PostgresDatabase:
         task = asyncio.create_task(steps)
         self._units.add(task)
         task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.shield(task)
+        except TimeoutError as error:
+            raise _translated(error) from error
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._units.discard(task)
@@ -90,18 +98,19 @@ class PostgresDatabase:
             raise _translated(error) from error
 
     async def _write(self, work: Work[T]) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with self._engine.begin() as connection:
-                    return await _run(connection, work)
+                    result = await connection.run_sync(work)
+                    if loop.time() >= deadline:
+                        raise TimeoutError
+                    return result
             except _FAILURES as error:
                 if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRIED:
                     raise _translated(error) from error
         raise AssertionError("unreachable")
-
-
-async def _run(connection: AsyncConnection, work: Work[T]) -> T:
-    return await connection.run_sync(work)
 
 
 def _sqlstate(error: BaseException) -> str:

@@ -23,6 +23,8 @@ from frontdesk.ports.rate_limiter import Allowance, Budget, Limit, Reservation
 CONNECTIONS = 16
 PATIENCE_SECONDS = 0.25
 MAX_OWED = 1_000
+# RuntimeError is what uvloop says to who writes on a connection that was reset.
+_FAILURES = (RedisError, OSError, RuntimeError)
 _SECOND = 1_000_000  # microseconds
 
 
@@ -40,7 +42,7 @@ class RedisRateLimiter:
         self._window = self._client.register_script(WINDOW)
         self._reserve = self._client.register_script(RESERVE)
         self._settle = self._client.register_script(SETTLE)
-        self._breaker = CircuitBreaker(clock, server="Redis", failures=(RedisError, OSError), patience=patience)
+        self._breaker = CircuitBreaker(clock, server="Redis", failures=_FAILURES, patience=patience)
         self._fallback = InProcessRateLimiter(clock)
         self._owed: dict[str, tuple[Reservation, int]] = {}
 

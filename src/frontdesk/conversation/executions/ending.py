@@ -102,7 +102,8 @@ def last_entries(connection: Connection, execution: Execution, ending: Ending, *
 
 
 def has_ended_so(connection: Connection, execution: Execution, ending: Ending) -> bool:
-    """Whether this attempt's end is stored already."""
+    """Whether this attempt's end is stored already; an earlier try of the same that is under way is waited for."""
+    threads.get_unscoped(connection, execution.thread_id, lock=True)
     stored = executions.get(connection, execution.thread_id, execution.id)
     return stored.attempt == execution.attempt and stored.state is ending.state
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 CONNECT_SECONDS = 1.0
+# After a loss, in which whoever asks is told so at once, so that they do not wait for Redis one after the other.
+REST_SECONDS = 0.1
 
 
 class LinkLostError(Exception):
@@ -20,7 +22,8 @@ class Link:
         from redis.asyncio.retry import Retry  # noqa: PLC0415  as above
         from redis.backoff import NoBackoff  # noqa: PLC0415  as above
 
-        self._lost = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, asyncio.IncompleteReadError)
+        # RuntimeError is what uvloop says to who writes on a connection that was reset.
+        self._lost = (exceptions.RedisError, OSError, EOFError, RuntimeError)
         self._refusal = exceptions.ResponseError
         self._timeout = timeout
         self._pool = redis.ConnectionPool.from_url(
@@ -33,6 +36,7 @@ class Link:
         )
         self._connection: Any = None
         self._turn = asyncio.Lock()
+        self._rests_until = 0.0
 
     async def ask(self, *command: Any) -> Any:
         """One command's answer; raises what Redis refuses it with. Raises `LinkLostError`."""
@@ -46,7 +50,10 @@ class Link:
 
         `within` is in seconds, where the link's own time does not suit.
         """
+        loop = asyncio.get_running_loop()
         async with self._turn:
+            if loop.time() < self._rests_until:
+                raise LinkLostError("it was lost a moment ago")
             whole = False
             try:
                 async with asyncio.timeout(within or self._timeout):
@@ -58,6 +65,7 @@ class Link:
                 raise LinkLostError(str(error)) from error
             finally:
                 if not whole:
+                    self._rests_until = loop.time() + REST_SECONDS
                     await self._drop()
         return answers
 

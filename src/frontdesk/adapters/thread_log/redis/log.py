@@ -18,7 +18,7 @@ from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.thread_log import CursorGoneError, Entry
 
-_ASK_SECONDS = 1.0
+_ASK_SECONDS = 0.5
 _FLUSH_SECONDS = 2.0
 _QUEUED_SECONDS = 1.0  # in which an answer that is queued here begins here, as a rule
 
