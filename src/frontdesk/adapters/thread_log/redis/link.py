@@ -69,7 +69,10 @@ class Link:
             self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis has it so
             await self._connection.connect()
         connection = self._connection
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        except RuntimeError as error:  # uvloop's word for a connection that was lost since the last answer
+            raise ConnectionResetError(str(error)) from error
         return [await self._answer(connection) for _ in commands]
 
     async def _answer(self, connection: Any) -> Any:
