@@ -260,6 +260,38 @@ async def test_a_reader_elsewhere_learns_of_the_end_once(database_url: str, mode
         assert shown(events) == tokens(5)
 
 
+class DatabaseThatMayBeAway:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def read(self, work: Callable[[Connection], Any]) -> Any:
+        if self.away:
+            raise UnavailableError
+        return await self._database.read(work)
+
+
+async def test_a_reader_elsewhere_waits_for_a_database_that_is_away(database_url: str, model_stub: ModelStub) -> None:
+    async with (
+        open_core(database_url, model_stub.url) as first,
+        open_core(database_url, model_stub.url, user=first.user, tick=NEVER, wrap=DatabaseThatMayBeAway) as second,
+    ):
+        thread_id = await first.thread()
+        message = await first.send(thread_id, model=script(new_id(), first_ms=500))
+        reader = await second.feed.open(second.user, thread_id, message.execution_id or "")
+        database: Any = second.database
+        database.away = True
+        await reader.look_around()
+        assert not reader.take()
+        assert not reader.ended
+        database.away = False
+        await first.ended(thread_id)
+        assert shown(await read_all(reader)) == tokens(5)
+
+
 async def test_an_abandoned_answer_that_is_stopped_shows_what_was_stored(
     database_url: str, model_stub: ModelStub
 ) -> None:

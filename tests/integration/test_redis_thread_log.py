@@ -5,14 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
 from deploy.parts.redis import RedisServer
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
+from frontdesk.adapters.thread_log.redis.link import Link, LinkLostError
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import SystemClock
 from frontdesk.ports.thread_log import CursorGoneError, Event, EventType, Follower, StaleAttemptError
 from harness.conversations import until
+from harness.fault_proxy import FaultProxy
 
 STARTED = (EventType.execution_started, b"{}")
 RESTARTED = (EventType.execution_restarted, b"{}")
@@ -220,3 +223,22 @@ async def test_nobody_reads_what_is_followed_no_more(processes: Processes) -> No
     await runner.flush()
     again = await elsewhere.follow("t", "e", after="1-1")
     assert texts(await heard(again, "b")) == ["b"]
+
+
+async def test_a_link_that_was_cut_while_idle_is_lost_and_made_anew(redis_server: RedisServer) -> None:
+    """On the loop that the program runs on: it says so in a way of its own."""
+
+    async def cut_while_idle() -> None:
+        async with FaultProxy("127.0.0.1", redis_server.port) as proxy:
+            link = Link(f"redis://127.0.0.1:{proxy.port}/0", timeout=1)
+            assert await link.ask("PING") == b"PONG"
+            proxy.reset_all()
+            async with asyncio.timeout(SECONDS):
+                while not link._connection._writer.is_closing():  # noqa: ASYNC110  nobody is told
+                    await asyncio.sleep(0.01)
+            with pytest.raises(LinkLostError):
+                await link.ask("PING")
+            assert await link.ask("PING") == b"PONG"
+            await link.aclose()
+
+    await asyncio.to_thread(uvloop.run, cut_while_idle())

@@ -148,10 +148,13 @@ class Feed:
         await self._begin_stored(reader, thread_id, execution_id, origin=_VOIDED, seen=0)
 
     async def look_around(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
-        """The answer may have ended somewhere else and be in the database."""
+        """The answer may have ended elsewhere and be in the database. One that is away is asked another time."""
         if await self._log.holds(thread_id, execution_id):
             return
-        execution, message = await self._stored(thread_id, execution_id)
+        try:
+            execution, message = await self._stored(thread_id, execution_id)
+        except UnavailableError:
+            return
         if execution.state in FINISHED and not await self._log.holds(thread_id, execution_id):
             reader.begin_with(_whole(execution, message, _VOIDED), complete=True)
 

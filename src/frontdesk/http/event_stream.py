@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from frontdesk.conversation.feed import AnswerReader
+from frontdesk.errors import UnavailableError
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.thread_log import Event
 
@@ -160,7 +161,10 @@ class EventStream(Response):
         self.wrote_at = self._time()
         while True:
             if not self._pump() and not self._wire.paused:
-                await self._reader.look_around()
+                try:
+                    await self._reader.look_around()
+                except UnavailableError:  # it has begun, so that its reader can only be told to come again
+                    self.send_away()
                 if not self._pump() and self._time() - self.wrote_at >= _KEEP_ALIVE_SECONDS:
                     self._write(_KEEP_ALIVE)
             if self._reader.ended or self._wire.lost or self._is_sent_away:

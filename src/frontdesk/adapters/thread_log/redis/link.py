@@ -22,8 +22,7 @@ class Link:
         from redis.asyncio.retry import Retry  # noqa: PLC0415  as above
         from redis.backoff import NoBackoff  # noqa: PLC0415  as above
 
-        # RuntimeError is what uvloop says to who writes on a connection that was reset.
-        self._lost = (exceptions.RedisError, OSError, EOFError, RuntimeError)
+        self._lost = (exceptions.RedisError, OSError, EOFError)
         self._refusal = exceptions.ResponseError
         self._timeout = timeout
         self._pool = redis.ConnectionPool.from_url(
@@ -77,7 +76,10 @@ class Link:
             self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis has it so
             await self._connection.connect()
         connection = self._connection
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        except RuntimeError as error:  # uvloop's word for a connection that was lost since the last answer
+            raise ConnectionResetError(str(error)) from error
         return [await self._answer(connection) for _ in commands]
 
     async def _answer(self, connection: Any) -> Any:
