@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 CONNECT_SECONDS = 1.0
-# After a loss, in which whoever asks is told so at once, so that they do not wait for Redis one after the other.
+# After no answer in time: whoever asks is told so at once, so that they do not all wait one after the other.
 REST_SECONDS = 0.1
 
 
@@ -52,19 +52,19 @@ class Link:
         loop = asyncio.get_running_loop()
         async with self._turn:
             if loop.time() < self._rests_until:
-                raise LinkLostError("it was lost a moment ago")
+                raise LinkLostError("it did not answer a moment ago")
             whole = False
             try:
                 async with asyncio.timeout(within or self._timeout):
                     answers = await self._exchange(commands)
                 whole = True
             except TimeoutError as error:
+                self._rests_until = loop.time() + REST_SECONDS
                 raise LinkLostError("no answer in time") from error
             except self._lost as error:
                 raise LinkLostError(str(error)) from error
             finally:
                 if not whole:
-                    self._rests_until = loop.time() + REST_SECONDS
                     await self._drop()
         return answers
 
