@@ -40,7 +40,9 @@ class RedisRateLimiter:
         self._window = self._client.register_script(WINDOW)
         self._reserve = self._client.register_script(RESERVE)
         self._settle = self._client.register_script(SETTLE)
-        self._breaker = CircuitBreaker(clock, server="Redis", failures=(RedisError, OSError), patience=patience)
+        # uvloop says RuntimeError of a connection that was lost since the last answer.
+        failures = (RedisError, OSError, RuntimeError)
+        self._breaker = CircuitBreaker(clock, server="Redis", failures=failures, patience=patience)
         self._fallback = InProcessRateLimiter(clock)
         self._owed: dict[str, tuple[Reservation, int]] = {}
 
