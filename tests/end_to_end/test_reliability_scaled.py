@@ -11,7 +11,7 @@ from harness.model_stub import ModelStub
 
 @pytest.fixture(scope="module")
 async def topology(model_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Topology]:
-    settings = kills.SETTINGS | hops.SETTINGS | {"drain_seconds": 1}
+    settings = kills.SETTINGS | hops.SETTINGS | {"drain_seconds": 1, "database_timeout_seconds": 2}
     directory = tmp_path_factory.mktemp("scaled")
     async with scaled(model_url=model_stub.url, directory=directory, **settings) as running:
         yield running
@@ -29,13 +29,13 @@ async def test_kills_of_either_replica_lose_nothing(topology: Topology, model_st
 
 
 async def test_answers_go_on_without_redis(topology: Topology) -> None:
-    found = await redis_away.prove_redis_faults(topology, users=20, pause=3, calm=3, flushes=2)
+    found = await redis_away.prove_redis_faults(topology, users=20, pause=2.5, calm=3, flushes=1)
     assert found.faults == []
     assert found.counts["of them begun while Redis was away or just back"] > 0
 
 
 async def test_postgres_may_restart_and_hang(topology: Topology, model_stub: ModelStub) -> None:
-    found = await postgres_away.prove_postgres_faults(topology, model_stub, restarts=1, pause=5, writers=4)
+    found = await postgres_away.prove_postgres_faults(topology, model_stub, restarts=1, pause=3, writers=4)
     assert found.faults == []
     assert found.counts["of them turned away with 503"] > 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
 from deploy.parts.redis import RedisServer
@@ -20,6 +21,7 @@ from frontdesk.errors import ConfigurationError, UnavailableError
 from frontdesk.kit.clock import HeldClock
 from frontdesk.ports.rate_limiter import Budget, Limit
 from harness.callers import founder
+from harness.fault_proxy import FaultProxy
 from harness.fixtures import Logged
 from harness.identities import settings_for
 from harness.rate_limiter_load import PATIENT
@@ -280,3 +282,22 @@ async def test_the_server_throttles_over_redis_and_is_ready_without_it(
         ready = await client.get(f"{root}/health/ready")
         assert (ready.status_code, ready.json()["parts"]["limiter"]["status"]) == (200, "down")
         assert (await client.post("/auth/login", json=wrong)).status_code == 401, "counted in the process from now"
+
+
+async def test_connections_that_were_cut_while_idle_fail_no_request(redis_server: RedisServer) -> None:
+    """On the loop that the program runs on: it says so in a way of its own."""
+
+    async def cut_while_idle() -> None:
+        async with FaultProxy("127.0.0.1", redis_server.port) as proxy:
+            limiter = RedisRateLimiter(f"redis://127.0.0.1:{proxy.port}/0", HeldClock(), patience=5)
+            limit = LIMIT
+            assert (await limiter.hit(limit, "ann")).allowed
+            proxy.reset_all()
+            connections = limiter._client.connection_pool._available_connections
+            async with asyncio.timeout(20):
+                while not all(c._writer.is_closing() for c in connections):  # noqa: ASYNC110  nobody is told
+                    await asyncio.sleep(0.01)
+            assert (await limiter.hit(limit, "ann")).allowed
+            await limiter.aclose()
+
+    await asyncio.to_thread(uvloop.run, cut_while_idle())
