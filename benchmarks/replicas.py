@@ -48,7 +48,7 @@ async def postgres(folder: Path, name: str) -> AsyncIterator[str]:
     server = PostgresServer(folder / f"postgres-{name}").start()
     try:
         url = server.ensure_database("frontdesk")
-        upgrade(url)
+        await asyncio.to_thread(upgrade, url)
         yield url
     finally:
         server.stop()
