@@ -15,7 +15,7 @@ from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import SystemClock
 from frontdesk.ports.thread_log import CursorGoneError, Event, EventType, Follower, StaleAttemptError
 from harness.conversations import until
-from harness.fault_proxy import FaultProxy
+from harness.fault_proxy import FaultProxy, Faults
 
 STARTED = (EventType.execution_started, b"{}")
 RESTARTED = (EventType.execution_restarted, b"{}")
@@ -177,6 +177,24 @@ async def test_what_was_lost_with_redis_is_noticed(processes: Processes, redis_s
     with pytest.raises(CursorGoneError):
         await elsewhere.follow("t", "e", after="1-3")
     assert texts(await heard(await elsewhere.follow("t", "e", after="1-20"), "after")) == ["after"]
+
+
+async def test_what_is_erased_while_redis_is_away_is_erased_when_it_is_back(redis_server: RedisServer) -> None:
+    async with FaultProxy("127.0.0.1", redis_server.port) as proxy, AsyncExitStack() as stack:
+        log = Processes(f"redis://127.0.0.1:{proxy.port}/0", stack).one()
+        say(log, "private")
+        await log.flush()
+        proxy.switch(Faults(refuse=True))
+        proxy.reset_all()
+        log.discard("t", ["e"])
+        with pytest.raises(UnavailableError):
+            await log.flush()
+        proxy.switch(Faults())
+        await until(lambda: runner_checks(log), lambda well: well)
+        await log.flush()
+    client = Redis.from_url(redis_server.url)
+    assert await client.keys("agent:events:{t}*") == []
+    await client.aclose()
 
 
 async def test_streams_leave_redis_after_their_retention(processes: Processes, redis_server: RedisServer) -> None:

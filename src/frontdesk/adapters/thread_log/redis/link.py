@@ -38,10 +38,10 @@ class Link:
         self._rests_until = 0.0
 
     async def ask(self, *command: Any) -> Any:
-        """One command's answer; raises what Redis refuses it with. Raises `LinkLostError`."""
+        """One command's answer. Raises `LinkLostError`, also when Redis refuses it."""
         (answer,) = await self.ask_all([command])
         if isinstance(answer, Exception):
-            raise answer
+            raise LinkLostError(str(answer)) from answer
         return answer
 
     async def ask_all(self, commands: Sequence[tuple[Any, ...]], *, within: float | None = None) -> list[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from frontdesk.adapters.thread_log.answer_log import NUMBER_BITS, AnswerLog, parse_cursor
+from frontdesk.adapters.thread_log.answer_log import NUMBER_BITS, AnswerLog
 from frontdesk.ports.thread_log import Event, EventType
 
 PREFIX = "agent:events:"
@@ -50,7 +50,3 @@ def entry_id(log: AnswerLog, place: int) -> str:
     if log.execution_id:
         return f"{place >> NUMBER_BITS}-{place & _NUMBERS}"
     return f"{place // _PER_MILLISECOND}-{place % _PER_MILLISECOND}"
-
-
-def place_of(event: Event) -> int:
-    return parse_cursor(event.cursor)

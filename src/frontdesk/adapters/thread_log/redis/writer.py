@@ -40,7 +40,7 @@ class Writer:
         self._retention = retention
         self._sent = sent
         self._dirty: dict[AnswerLog, None] = {}
-        self._asked: list[tuple[Any, ...]] = []
+        self._asked: dict[tuple[Any, ...], None] = {}
         self._announced: list[tuple[str, bytes]] = []
         self._kick = asyncio.Event()
         self._idle = asyncio.Event()
@@ -48,17 +48,13 @@ class Writer:
         self.available = True
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
-
     def send(self, log: AnswerLog) -> None:
         self._dirty[log] = None
         self._wake()
 
     def ask(self, *commands: tuple[Any, ...]) -> None:
-        """Send these with the next flush; what is answered is nobody's business, and they are not repeated."""
-        self._asked.extend(commands)
+        """Send these with the next flush that Redis answers, each once; they must bear being repeated."""
+        self._asked.update(dict.fromkeys(commands))
         self._wake()
 
     def announce(self, thread_id: str, entries: Sequence[Entry]) -> None:
@@ -84,7 +80,8 @@ class Writer:
     def _wake(self) -> None:
         self._idle.clear()
         self._kick.set()
-        self.start()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
@@ -116,13 +113,14 @@ class Writer:
                 self._dirty[log] = None
         entries = [self._entry(log) for log in list(self._dirty)[:_MOST_LOGS]]
         announced, self._announced = self._announced, []
-        asked, self._asked = self._asked, []
+        asked, self._asked = self._asked, {}
         for log, _ in entries:
             del self._dirty[log]
         try:
             await self._exchange(entries, [*_announcements(announced), *asked])
         except LinkLostError:
             self._announced = announced + self._announced
+            self._asked = asked | self._asked
             self._dirty.update((log, None) for log, _ in entries)
             raise
 
