@@ -1,4 +1,5 @@
-"""`python -m chaos`: every proof on one footing, with a table at the end; exit code 1 when a promise was broken."""
+"""`python -m chaos`: every proof on one footing, with a table at the end; exit code 1 when a promise was broken
+or a figure missed."""
 
 import argparse
 import asyncio
@@ -182,7 +183,8 @@ async def _told(name: str, proving: Awaitable[Findings], console: Console) -> Fi
         traceback.print_exception(error)
         found = Findings(name, faults=[f"could not go on: {error!r}"])
     found.counts["seconds"] = time.monotonic() - begun
-    console.print(f"{'BROKEN' if found.faults else 'kept'}, {found.counts['seconds']:.0f} s")
+    outcome = "BROKEN" if found.faults else "MISSED" if found.missed else "kept"
+    console.print(f"{outcome}, {found.counts['seconds']:.0f} s")
     return found
 
 
@@ -192,10 +194,11 @@ def report(made: list[Findings], console: Console, footing: str) -> None:
         for number, (name, value) in enumerate(found.counts.items()):
             figure = f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
             table.add_row(found.proof if number == 0 else "", name, figure)
-        table.add_row("", "promises broken", str(len(found.faults)), end_section=True)
+        table.add_row("", "promises broken", str(len(found.faults)))
+        table.add_row("", "figures missed", str(len(found.missed)), end_section=True)
     console.print(table)
     for found in made:
-        for fault in found.faults[:SHOWN_FAULTS]:
+        for fault in (found.missed + found.faults)[:SHOWN_FAULTS]:
             console.print(f"{found.proof}: {fault}", markup=False)
 
 
@@ -206,7 +209,7 @@ def main() -> int:
     prove = run_scaled if chosen.footing == "scaled" else run
     made = asyncio.run(prove(chosen, console, directory))
     report(made, console, chosen.footing)
-    if any(found.faults for found in made):
+    if any(found.faults or found.missed for found in made):
         console.print(f"Logs and databases are kept in {directory}", markup=False)
         return 1
     shutil.rmtree(directory)

@@ -45,7 +45,7 @@ async def prove_idle_streams(server: Server, *, streams: int, requests: int = 20
     closed = await server.settled("frontdesk_streams_open", 0, seconds=CLEAR_SECONDS)
     findings.expect(f"{closed} streams stay open", when=closed == 0)
     slow = percentile(seconds, 99)
-    findings.expect(f"other requests took {slow * 1000:.0f} ms (p99)", when=slow <= 0.1)
+    findings.at_most(f"other requests took {slow * 1000:.0f} ms (p99)", slow, 0.1)
     findings.counts |= {"streams": streams, "other requests, ms p99": slow * 1000}
     return findings
 
@@ -124,7 +124,7 @@ async def prove_aborts(server: Server, database: Footing, *, aborts: int, parall
     grown = server.resident_bytes - resident
     left = await _settled_descriptors(server, descriptors + POOLED_DESCRIPTORS)
     findings.expect(f"{left - descriptors} descriptors more than before", when=left <= descriptors + POOLED_DESCRIPTORS)
-    findings.expect(f"memory grew by {grown / 1e6:.0f} MB", when=grown <= GROWTH_BYTES)
+    findings.at_most(f"memory grew by {grown / 1e6:.0f} MB", grown, GROWTH_BYTES)
     stopped = await client.cancel(thread_id, execution_id)
     findings.expect(f"a stop was {stopped}", when=stopped.status == 202)
     findings.counts |= {"aborts": aborts, "memory grew by, MB": grown / 1e6, "descriptors": left}

@@ -58,7 +58,6 @@ async def prove_kills(
         "seconds from the kill to the end of what was restarted p50": percentile(load.takeovers, 50),
         "the same, max": max(load.takeovers, default=0.0),
     }
-    findings.expect(
-        "an answer took more than 30 s to recover", when=max(load.recoveries, default=0) <= RECOVERY_SECONDS
-    )
+    longest = max(load.recoveries, default=0)
+    findings.at_most(f"an answer took {longest:.0f} s to recover", longest, RECOVERY_SECONDS)
     return findings

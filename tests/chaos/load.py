@@ -73,6 +73,8 @@ class Load:
             return
         await follow(self.client, thread_id, sent.execution_id, transcript, seconds=ANSWER_SECONDS)
         self._judge(sent, transcript, begun)
+        if transcript.state == "failed" and not transcript.text:
+            return  # the provider may not have heard of it
         self.calls[sent.execution_id] = len(await self.stub.calls(f"{self.run}-{number}"))
 
     async def _give_up(self, sent: Sent, model: str, _transcript: Transcript) -> None:

@@ -51,7 +51,7 @@ async def prove_model_faults(server: Server, *, rounds: int) -> Findings:
         longest = max(longest, *times)
     findings.expect("the provider's secret is in the server's log", when=SECRET not in server.process.output())
     bound = TIMEOUT_SECONDS + 1.0
-    findings.expect(f"an answer took {longest:.1f} s to end", when=longest <= bound)
+    findings.at_most(f"an answer took {longest:.1f} s to end", longest, bound)
     findings.counts |= {"answers": rounds * len(FAULTS), "seconds to the end max": longest}
     return findings
 

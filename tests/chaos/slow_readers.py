@@ -53,10 +53,11 @@ async def prove_slow_readers(server: Server, *, readers: int) -> Findings:
     findings.expect(f"{cut - cut_before} of {readers} were cut", when=cut - cut_before == readers)
     findings.expect(f"{open_now} streams are still open", when=open_now == 0)
     each = (max(0, grown) + held) / readers
-    findings.expect(f"a reader costs {each / 1024:.0f} KB", when=each <= READER_BYTES)
-    findings.expect(
+    findings.at_most(f"a reader costs {each / 1024:.0f} KB", each, READER_BYTES)
+    findings.at_most(
         f"others' time between tokens (p99) went from {paced:.3f} s to {paced_meanwhile:.3f} s",
-        when=paced_meanwhile <= max(paced * 1.5, paced + 0.05),
+        paced_meanwhile,
+        max(paced * 1.5, paced + 0.05),
     )
     for transcript in random.sample(seen, min(readers, 5)):
         await follow(client, thread_id, execution_id, transcript, seconds=ANSWER_SECONDS)

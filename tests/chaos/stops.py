@@ -33,7 +33,7 @@ async def prove_stops(server: Server, stub: ModelStub, *, stops: int, parallel: 
     still_open = await server.settled("frontdesk_executions_running", 0, seconds=5)
     findings.expect(f"{still_open} executions still run", when=still_open == 0)
     slow = percentile(left, 99)
-    findings.expect(f"the provider was let go after {slow:.2f} s (p99)", when=slow <= LET_GO_SECONDS)
+    findings.at_most(f"the provider was let go after {slow:.2f} s (p99)", slow, LET_GO_SECONDS)
     findings.counts |= {"stops": stops, "seconds to let go p99": slow, "seconds to let go max": max(left)}
     return findings
 

@@ -11,7 +11,8 @@ from harness.model_stub import ModelStub
 
 @pytest.fixture(scope="module")
 async def topology(model_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Topology]:
-    settings = kills.SETTINGS | hops.SETTINGS | {"drain_seconds": 1, "database_timeout_seconds": 2}
+    patient = {"execution_lease_seconds": 5}  # a busy machine may well keep a process waiting for two seconds
+    settings = kills.SETTINGS | hops.SETTINGS | patient | {"drain_seconds": 1, "database_timeout_seconds": 2}
     directory = tmp_path_factory.mktemp("scaled")
     async with scaled(model_url=model_stub.url, directory=directory, **settings) as running:
         yield running
