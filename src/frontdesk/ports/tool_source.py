@@ -1,0 +1,97 @@
+"""Where tools come from and how they are called: a back end over HTTP, an MCP server, a Python function.
+
+Owns the source's own wire: addresses, connections, processes, schemas as the source states them. It refuses to decide:
+whether a call may be made, is approved, was made before or is too long, and what is written down of it, is the business
+of `agents.tools`.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+from frontdesk.errors import ProviderError
+
+
+class RunsAt(StrEnum):
+    """`server`: a source calls it. `client`: whoever talks with the agent does it, and delivers the result."""
+
+    server = "server"
+    client = "client"
+
+
+class HttpRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """How a back end's tool is reached: `path` is a template, such as `/api/v1/documents/{document_id}/versions`."""
+
+    method: str
+    path: str
+    streaming: bool = False
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a tool before it is called.
+
+    `parameters` is the JSON Schema of its arguments, an object. `timeout` is in seconds. One that is `retry_safe` may be
+    called again when nobody knows whether it was; any other is called at most once. `route` is there for HTTP's.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    runs_at: RunsAt = RunsAt.server
+    requires_approval: bool = False
+    retry_safe: bool = False
+    timeout: float = 30.0
+    route: HttpRoute | None = None
+
+
+class CallContext(msgspec.Struct, frozen=True, kw_only=True):
+    """On whose behalf a tool is called. `headers` are the few of the caller's that may go along, named in lower case.
+
+    `idempotency_key` is the same whenever the same call is made again.
+    """
+
+    idempotency_key: str
+    session_id: str | None = None
+    headers: Mapping[str, str] = {}
+
+
+class ToolOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """`content` is what the model is given. `is_error` when the tool itself says that it failed; `status` is HTTP's."""
+
+    content: str
+    is_error: bool = False
+    status: int | None = None
+
+
+class ToolCallError(ProviderError):
+    """A call that brought no output. `kind` is stable, `detail` is fit for the model and the client.
+
+    `was_made` is False only when the tool certainly has not been called.
+    """
+
+    def __init__(self, kind: str, detail: str, *, was_made: bool) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.was_made = was_made
+
+
+class ToolSource(Protocol):
+    def tools(self) -> Sequence[Tool]:
+        """What the source has now, each name once. It may change while the source is open."""
+        ...
+
+    async def call(self, name: str, arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
+        """Call one of its tools, with arguments that its schema allows. Cancelling gives the call up.
+
+        Raises `ToolCallError` with a kind of `unknown_tool`, `backend_not_configured`, `backend_unreachable`,
+        `backend_timeout`, `backend_response_too_large`, `backend_bad_response` or `tool_failed`.
+        """
+        ...
+
+    async def open(self) -> None:
+        """Raises `ConfigurationError` for what can never work, and nothing when the source is only away."""
+        ...
+
+    async def aclose(self) -> None: ...
