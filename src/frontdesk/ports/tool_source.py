@@ -32,8 +32,8 @@ class HttpRoute(msgspec.Struct, frozen=True, kw_only=True):
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a tool before it is called.
 
-    `parameters` is the JSON Schema of its arguments, an object. `timeout` is in seconds. One that is `retry_safe` may be
-    called again when nobody knows whether it was; any other is called at most once. `route` is there for HTTP's.
+    `parameters` is the JSON Schema of its arguments, an object. `timeout` is in seconds. One that is `retry_safe` may
+    be called again when nobody knows whether it was; any other is called at most once. `route` is there for HTTP's.
     """
 
     name: str
