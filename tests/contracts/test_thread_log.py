@@ -5,10 +5,20 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from deploy.parts.redis import RedisServer
-from frontdesk.ports.thread_log import CursorGoneError, Entry, Event, EventType, Follower, StaleAttemptError, ThreadLog
+from frontdesk.ports.thread_log import (
+    CursorGoneError,
+    Entry,
+    Event,
+    EventType,
+    Follower,
+    Resumed,
+    StaleAttemptError,
+    ThreadLog,
+)
 from harness.thread_logs import ADAPTERS, RETAINED_BYTES, THREAD_BYTES, Made
 
 QUEUED: Entry = (EventType.execution_queued, b"{}")
@@ -27,6 +37,10 @@ async def made(request: pytest.FixtureRequest, redis_server: RedisServer) -> Asy
 
 def chunk(text: str, *, size: int = 0) -> Entry:
     return EventType.chunk, text.encode().ljust(size, b".")
+
+
+def resumed(after: str) -> Entry:
+    return EventType.execution_resumed, msgspec.json.encode(Resumed(after))
 
 
 def said(text: str) -> Entry:
@@ -206,6 +220,33 @@ async def test_a_later_attempt_begins_with_a_restart_and_voids_the_earlier(made:
     assert payloads(await take(early, 2)) == ["{}", "second"]
     assert await made.reading.holds("t", "e")
     assert payloads(await take(await made.reading.follow("t", "e"), 2)) == ["{}", "second"]
+
+
+async def test_an_attempt_that_resumes_goes_on_behind_the_earlier(made: Made) -> None:
+    log = made.log
+    log.append("t", "e", 1, entries=[STARTED, chunk("first")])
+    await log.flush()
+    live = await made.reading.follow("t", "e")
+    assert payloads(await take(live, 2))[1:] == ["first"]
+    log.pause("t", "e", 1)
+    log.append("t", "e", 2, entries=[resumed("1-2"), chunk("second")])
+    await log.flush()
+    await refused(log, 1, chunk("late"))
+    assert [event.cursor for event in await take(live, 2)] == ["2-1", "2-2"]
+    assert payloads(await take(await made.reading.follow("t", "e"), 4))[1::2] == ["first", "second"]
+    assert payloads(await take(await made.reading.follow("t", "e", after="1-1"), 3))[::2] == ["first", "second"]
+    assert await made.reading.holds("t", "e")
+
+
+async def test_what_an_attempt_resumes_behind_is_missed_where_it_is_not_held(made: Made) -> None:
+    log = made.log
+    log.append("t", "e", 2, entries=[resumed("1-7"), chunk("second"), COMPLETED])
+    await log.flush()
+    assert not await made.reading.holds("t", "e")
+    assert payloads(await take(await made.reading.follow("t", "e", after="1-7"), 3))[1] == "second"
+    assert payloads(await take(await made.reading.follow("t", "e", after="2-1"), 2))[0] == "second"
+    await gone(made.reading)
+    await gone(made.reading, after="1-6")
 
 
 @pytest.mark.parametrize(

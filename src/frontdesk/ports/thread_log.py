@@ -19,6 +19,7 @@ class EventType(StrEnum):
     execution_queued = "execution_queued"
     execution_started = "execution_started"
     execution_restarted = "execution_restarted"
+    execution_resumed = "execution_resumed"
     chunk = "chunk"
     tool_call_started = "tool_call_started"
     tool_call_completed = "tool_call_completed"
@@ -38,7 +39,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """`payload` is JSON in UTF-8 without line breaks; of a `chunk` it is the provider's own bytes.
 
     `cursor` is `ATTEMPT-NUMBER`; numbers count an attempt's events from 1. Several chunks that were appended together
-    are one event: they stand in `chunks` instead, and `cursor` is the last one's.
+    are one event: they stand in `chunks` instead, and `cursor` is the last one's. What came before an
+    `execution_restarted` is void; an `execution_resumed` goes on behind an earlier attempt's cursor, which it names.
     """
 
     cursor: str
@@ -52,6 +54,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def parts(self) -> Sequence[bytes]:
         """Of a chunk or several: all of them."""
         return self.chunks or (self.payload,)
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """The payload of an `execution_resumed`: the cursor behind which the answer goes on."""
+
+    after: str
 
 
 Entry = tuple[EventType, bytes]
@@ -114,6 +122,10 @@ class ThreadLog(Protocol):
 
     def abandon(self, thread_id: str, execution_id: str, attempt: int) -> None:
         """The attempt's runner is here no more: unless it has ended, what follows must be looked for elsewhere."""
+        ...
+
+    def pause(self, thread_id: str, execution_id: str, attempt: int) -> None:
+        """The answer waits for somebody. A later attempt resumes it, here or elsewhere, and its followers wait too."""
         ...
 
     async def follow(self, thread_id: str, execution_id: str = "", *, after: str | None = None) -> Follower:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, StaleAttemptError
+from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, Resumed, StaleAttemptError
 
 START = 0
 NUMBER_BITS = 56
@@ -19,6 +19,7 @@ _BATCH_BYTES = 65_536
 _PART_BYTES = 16_384  # of chunks that are one event
 _CUT_OFF = b'{"status":"reconnecting"}'
 _EVENT_BYTES = 200  # what an event costs beside its payload
+_decode_resumed = msgspec.json.Decoder(Resumed).decode
 
 
 def parse_cursor(cursor: str) -> int:
@@ -35,7 +36,7 @@ def parse_cursor(cursor: str) -> int:
 
 class AnswerLog:
     """All events behind `base` are held; `base` is `START` while nothing was trimmed or missed. A restart voids what
-    was before it, so that goes at once and is not missed.
+    was before it, so that goes at once and is not missed; what an answer resumes behind is missed where it is not held.
 
     `runs_here` is whether this process appends. `fence` is the lowest attempt that may, if another process has said so,
     and `sent` the place up to which the others have been told. `touched` and `ended_bytes` are the owner's.
@@ -189,10 +190,17 @@ class AnswerLog:
             count += 1
         self.trim(count)
 
+    def _go_on_behind(self, place: int) -> None:
+        if (self.places[-1] if self.places else self.base) != place:
+            self.trim(len(self.events))
+            self.base = place
+
     def _keep(self, event: Event) -> None:
         if event.type is EventType.execution_restarted:
             self.trim(len(self.events))
             self.base = START
+        elif event.type is EventType.execution_resumed:
+            self._go_on_behind(parse_cursor(_decode_resumed(event.payload).after))
         size = len(event.payload) + _EVENT_BYTES
         if event.chunks:
             size += sum(map(len, event.chunks))

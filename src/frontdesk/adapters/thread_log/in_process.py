@@ -43,6 +43,11 @@ class InProcessThreadLog:
         if log is not None and not log.closed and log.attempt <= attempt:
             self._logs.drop(log)
 
+    def pause(self, thread_id: str, execution_id: str, attempt: int) -> None:
+        log = self._logs.find(thread_id, execution_id)
+        if log is not None and log.attempt <= attempt:
+            log.runs_here = False
+
     async def follow(self, thread_id: str, execution_id: str = "", *, after: str | None = None) -> AnswerFollower:
         found = self._logs.find(thread_id, execution_id)
         if after is not None:

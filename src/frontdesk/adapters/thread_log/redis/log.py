@@ -80,6 +80,9 @@ class RedisThreadLog:
             if log.followers:
                 self._read(log)
 
+    def pause(self, thread_id: str, execution_id: str, attempt: int) -> None:
+        self.abandon(thread_id, execution_id, attempt)
+
     async def follow(self, thread_id: str, execution_id: str = "", *, after: str | None = None) -> AnswerFollower:
         place = START if after is None else parse_cursor(after)
         log = self._logs.open(thread_id, execution_id)
