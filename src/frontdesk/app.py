@@ -19,7 +19,8 @@ from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.operations import routes as operations
-from frontdesk.surfaces.threads_api import accounts, messages, models, threads
+from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
 
 _YOUNG_OBJECTS = 20_000
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -66,7 +67,7 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
         lifespan=lifespan,
         openapi_url=f"{settings.api_prefix}/openapi.json",
     )
-    for module in (accounts, threads, messages, models):
+    for module in (accounts, threads, messages, executions, models, agents):
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     http.include_router(operations.router)

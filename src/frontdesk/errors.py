@@ -72,6 +72,10 @@ class IllegalTransitionError(ConflictError):
     code, title = "illegal_transition", "The state does not permit this"
 
 
+class CallNotAwaitedError(ConflictError):
+    code, title = "call_not_awaited", "The call does not wait for this"
+
+
 class UsernameTakenError(ConflictError):
     code, title = "username_taken", "The user name is taken"
 
@@ -88,6 +92,14 @@ class InvalidRequestError(FrontdeskError):
     """`errors` lists `{loc, msg, type}`, one for each wrong field."""
 
     code, status, title = "validation_error", 422, "The request is not valid"
+
+
+class BadArgumentsError(FrontdeskError):
+    code, status, title = "bad_arguments", 422, "The tool's schema does not allow these arguments"
+
+
+class InvalidAgentError(FrontdeskError):
+    code, status, title = "invalid_agent", 422, "The agent cannot be made like this"
 
 
 class IdempotencyKeyReusedError(FrontdeskError):

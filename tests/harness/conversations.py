@@ -1,7 +1,7 @@
 """The conversation core put together as the program does it, without HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,9 @@ from frontdesk.adapters.execution_engine.temporal_calls import TemporalCalls
 from frontdesk.adapters.execution_engine.temporal_worker import TemporalWorker
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
+from frontdesk.agents.models import AgentKind
+from frontdesk.agents.service import AgentDraft, AgentService
+from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.drafts import Draft, IfActive
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.feed import AnswerReader, Feed
@@ -24,6 +27,8 @@ from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
+from frontdesk.conversation.tool_calls.inputs import InputService
+from frontdesk.conversation.tool_calls.making import ToolCaller, Tools
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
 from frontdesk.identity.principal import Principal, PrincipalKind
@@ -33,6 +38,7 @@ from frontdesk.kit.paging import Page
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.thread_log import Event, EventType, ThreadLog
+from harness.tools import OfferedTools
 
 SECONDS = 20
 _POLL_SECONDS = 0.01
@@ -57,10 +63,18 @@ class Core:
     threads: ThreadService
     messages: MessageService
     feed: Feed
+    inputs: InputService
     user: Principal
 
-    async def thread(self) -> str:
-        return (await self.threads.create(self.user, title=None, summary=None, metadata={})).result.id
+    async def thread(self, **metadata: Any) -> str:
+        return (await self.threads.create(self.user, title=None, summary=None, metadata=metadata)).result.id
+
+    async def agent(self, *tools: str, **fields: Any) -> str:
+        """An agent of the user's with these tools."""
+        known = _Everything(tools)
+        service = AgentService(database=self.database, clock=SystemClock(), known=known)
+        draft = AgentDraft(name="agent", tools=list(tools), **fields)
+        return (await service.create(self.user, draft)).id
 
     async def send(self, thread_id: str, text: str = "hello", **fields: Any) -> Message:
         if "if_active" in fields:
@@ -112,6 +126,17 @@ class Core:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Everything:
+    def __init__(self, tools: Sequence[str]) -> None:
+        self._tools = tools
+
+    def tools(self) -> Sequence[str]:
+        return self._tools
+
+    def runtimes(self, _kind: AgentKind) -> Sequence[str]:
+        return ()
 
 
 async def until(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:
@@ -187,6 +212,7 @@ async def open_core(
     llm_enabled: bool = True,
     wrap: Callable[[Database], Database] = lambda database: database,
     temporal: OverTemporal | None = None,
+    tools: Tools | None = None,
 ) -> AsyncIterator[Core]:
     """`model` is a provider's base address or a model itself. A log that is passed in is another core's to close.
 
@@ -196,13 +222,23 @@ async def open_core(
     database = wrap(open_database(database_url, pool_size=5, timeout=5))
     own_log = log or in_process_log(clock=clock)
     language_model = OpenAIHttpLanguageModel(base_url=model) if isinstance(model, str) else model
+    measurements, offered = Measurements(), tools or OfferedTools()
+    caller = ToolCaller(database=database, log=own_log, tools=offered, clock=clock, measurements=measurements)
+    asking = Asking(
+        log=own_log,
+        model_of=lambda _: language_model,
+        models=ModelList(language_model, clock=clock, default_model=None),
+        caller=caller,
+        clock=clock,
+        measurements=measurements,
+    )
     turn = Turn(
         database=database,
         log=own_log,
-        model=language_model,
-        models=ModelList(language_model, clock=clock, default_model=None),
+        asking=asking,
+        caller=caller,
         clock=clock,
-        measurements=Measurements(),
+        measurements=measurements,
         heartbeat=heartbeat,
         max_attempts=max_attempts,
     )
@@ -232,6 +268,7 @@ async def open_core(
                 threads=ThreadService(database=database, log=own_log, clock=clock, stop_answers=conversation.stop_all),
                 messages=MessageService(database=database, clock=clock),
                 feed=Feed(database=database, log=own_log),
+                inputs=InputService(database=database, engine=engine, tools=offered, clock=clock),
                 user=user or a_user(),
             )
     finally:

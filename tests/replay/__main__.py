@@ -26,7 +26,7 @@ from frontdesk.adapters.execution_engine.orchestrator import (
     Order,
     workflow_id,
 )
-from frontdesk.adapters.execution_engine.step import Outcome, Step
+from frontdesk.conversation.executions.step import Outcome, Step
 from frontdesk.conversation.messages.models import Message
 from frontdesk.database.migrations import upgrade
 from frontdesk.kit.ids import new_id

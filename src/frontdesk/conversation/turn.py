@@ -1,7 +1,11 @@
 """One turn: from a claimed execution to its end. It streams the model onto the log and stores the answer.
 
+An agent is asked again for as long as it calls tools; each asking is a step, and what a step said and called is stored
+before its calls are made, so that another runner goes on behind it. An answer that needs something of a person is
+stored and let go of, and goes on when that has come.
+
 The stored end comes before the end on the log, so whoever hears of it finds it. A stopped turn stores what it has;
-one that is merely abandoned (its process dies) stores nothing more, and another runner begins it again.
+one that is merely abandoned (its process dies) stores nothing more, and another runner begins its last step again.
 """
 
 import asyncio
@@ -12,6 +16,8 @@ from opentelemetry import trace
 from sqlalchemy import Connection
 
 from frontdesk.conversation.answer import Answer, Claim
+from frontdesk.agents.models import Agent
+from frontdesk.conversation.asking import Asking, Heartbeat
 from frontdesk.conversation.executions.ending import (
     Ending,
     finish_execution,
@@ -19,14 +25,17 @@ from frontdesk.conversation.executions.ending import (
     last_entries,
 )
 from frontdesk.conversation.executions.models import ExecutionState
-from frontdesk.conversation.model_list import ModelList
+from frontdesk.conversation.executions.step import Outcome, Step
+from frontdesk.conversation.executions.suspending import suspend_execution
 from frontdesk.conversation.threads import repository as threads
+from frontdesk.conversation.tool_calls.making import ToolCaller
+from frontdesk.conversation.tool_calls.models import AWAITING
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
-from frontdesk.ports.language_model import LanguageModel, ModelCallError, ModelChunks, ModelRequest
-from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
+from frontdesk.ports.language_model import ModelCallError
+from frontdesk.ports.thread_log import Entry, ThreadLog
 
 _log = structlog.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
@@ -38,11 +47,18 @@ _EXHAUSTED = Ending(
     error_code="attempts_exhausted",
     error_message="The answer was begun too often and never finished",
 )
+_NO_AGENT = Ending(
+    state=ExecutionState.failed,
+    text=None,
+    model=None,
+    error_code="agent_not_found",
+    error_message="The thread's agent is not there, or not yours to use",
+)
 
 
 class Turn:
-    """`heartbeat` is in seconds: how long the log may be silent while the model is. An answer is begun `max_attempts`
-    times.
+    """`heartbeat` is in seconds: how long the log may be silent while the answer is under way. It is begun at most
+    `max_attempts` times, not counting those at which it went to wait.
     """
 
     def __init__(
@@ -50,87 +66,110 @@ class Turn:
         *,
         database: Database,
         log: ThreadLog,
-        model: LanguageModel,
-        models: ModelList,
+        asking: Asking,
+        caller: ToolCaller,
         clock: Clock,
         measurements: Measurements,
         heartbeat: float,
         max_attempts: int,
     ) -> None:
+        self._heartbeat = heartbeat
         self._max_attempts = max_attempts
         self._database = database
         self._log = log
-        self._model = model
-        self._models = models
+        self._asking = asking
+        self._caller = caller
         self._clock = clock
         self._measurements = measurements
-        self._heartbeat = heartbeat
 
-    async def run(self, claim: Claim, answer: Answer, scope: CancelScope) -> str | None:
-        """Run to the end and return the thread's next execution, if one waits.
+    async def run(self, claim: Claim, answer: Answer, scope: CancelScope) -> Step:
+        """Run to the end, or to where somebody outside is needed.
 
         Cancelling `scope` stops the answer: its text so far is stored as interrupted. Raises `StaleAttemptError` when
         another runner has taken over, with nothing changed.
         """
         execution = claim.execution
+        place = (execution.thread_id, execution.id, execution.attempt)
+        leave = self._log.abandon
         with _tracer.start_as_current_span("execution", attributes={"execution.id": execution.id}):
             try:
-                if execution.attempt > self._max_attempts:
+                if execution.restarts >= self._max_attempts:
                     return await self._end(answer, _EXHAUSTED)
-                return await self._answer(claim, answer, scope)
+                if claim.lacks_agent:
+                    return await self._end(answer, _NO_AGENT)
+                step = await self._answer(claim, answer, scope)
+                if step.outcome is Outcome.waiting:
+                    leave = self._log.pause
+                return step
             finally:
-                self._log.abandon(execution.thread_id, execution.id, execution.attempt)
+                leave(*place)
 
-    async def _answer(self, claim: Claim, answer: Answer, scope: CancelScope) -> str | None:
-        self._announce(answer)
+    async def _answer(self, claim: Claim, answer: Answer, scope: CancelScope) -> Step:
+        self._asking.announce(claim, answer)
+        heartbeat = Heartbeat(self._log, answer, self._heartbeat)
         error: ModelCallError | None = None
         try:
             with scope:
-                await self._stream(claim, answer)
+                if await self._work(claim, answer, heartbeat):
+                    return Step(Outcome.waiting)
         except ModelCallError as failure:
             error = failure
-        return await self._end(answer, _ending(answer, error, stopped=scope.cancelled_caught))
-
-    def _announce(self, answer: Answer) -> None:
-        first = answer.execution.attempt == 1
-        self._append(answer, EventType.execution_started if first else EventType.execution_restarted, b"{}")
-
-    def _append(self, answer: Answer, kind: EventType, payload: bytes) -> None:
-        execution = answer.execution
-        answer.cursor = self._log.append(
-            execution.thread_id, execution.id, execution.attempt, entries=[(kind, payload)]
-        )
-
-    async def _stream(self, claim: Claim, answer: Answer) -> None:
-        execution = claim.execution
-        thread_id, execution_id, attempt = execution.thread_id, execution.id, execution.attempt
-        append = self._log.append_chunks
-        model = execution.model or await self._models.default()
-        answer.model = model
-        begun: float | None = self._clock.monotonic()
-        request = ModelRequest(model, claim.history, claim.conversation_id)
-        heartbeat = _Heartbeat(self, answer, self._heartbeat)
-
-        def take(chunks: ModelChunks) -> None:
-            nonlocal begun
-            if begun is not None:
-                self._measurements.first_chunk(self._clock.monotonic() - begun)
-                begun = None
-            answer.absorb(chunks)
-            answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
-            heartbeat.defer()
-
-        try:
-            await self._model.stream(request, take)
         finally:
             heartbeat.stop()
+        return await self._end(answer, _ending(answer, error, stopped=scope.cancelled_caught))
 
-    async def _end(self, answer: Answer, ending: Ending) -> str | None:
+    async def _work(self, claim: Claim, answer: Answer, heartbeat: Heartbeat) -> bool:
+        """To the answer's end; True when it waits for somebody instead."""
+        if claim.agent is None:
+            await self._asking.ask(claim, answer, (), heartbeat)
+            return False
+        seconds = claim.agent.limits.max_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._take_steps(claim, claim.agent, answer, heartbeat)
+        except TimeoutError as error:
+            raise ModelCallError("time_limit", f"The agent worked for {seconds:g} seconds without an end") from error
+
+    async def _take_steps(self, claim: Claim, agent: Agent, answer: Answer, heartbeat: Heartbeat) -> bool:
+        steps = list(claim.steps)
+        while True:
+            if steps:
+                steps[-1] = await self._caller.make(answer, steps[-1])
+                if any(call.state in AWAITING for call in steps[-1].calls):
+                    if await self._suspend(answer, heartbeat):
+                        return True
+                    continue
+            if len(steps) >= agent.limits.max_steps:
+                raise ModelCallError("step_limit", f"The agent called tools {len(steps)} times without an end")
+            await self._asking.ask(claim, answer, steps, heartbeat)
+            if not answer.calls:
+                return False
+            steps.append(await self._caller.record(answer, agent.tools, steps))
+
+    async def _suspend(self, answer: Answer, heartbeat: Heartbeat) -> bool:
+        """Let it wait; False when what it would wait for has come meanwhile."""
+        heartbeat.stop()
+        answer.ending = True  # nothing may take it away between here and the stored state
+        execution, text, cursor = answer.execution, answer.text, answer.cursor or ""
+        while True:
+            try:
+                waits = await self._database.write(
+                    lambda connection: suspend_execution(connection, execution, text=text, cursor=cursor)
+                )
+            except UnavailableError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                break
+        if not waits:
+            answer.ending = False
+            heartbeat.start()
+        return waits
+
+    async def _end(self, answer: Answer, ending: Ending) -> Step:
         execution = answer.execution
         thread_id, execution_id = execution.thread_id, execution.id
         answer.ending = True
         held = ending.text is not None or await self._log.holds(thread_id, execution_id)
-
         in_doubt = False
 
         def work(connection: Connection) -> tuple[str | None, list[Entry]]:
@@ -151,37 +190,7 @@ class Turn:
         self._log.append(thread_id, execution_id, execution.attempt, entries=entries)
         self._measurements.execution_ended(ending.state, answer.tokens)
         _log.info("execution ended", execution_id=execution_id, state=ending.state, error=ending.error_code)
-        return next_id
-
-
-class _Heartbeat:
-    """Puts a `progress` on the log when nothing else came for so long. One timer, moved on only when it fires."""
-
-    __slots__ = ("_answer", "_interval", "_last", "_loop", "_timer", "_turn")
-
-    def __init__(self, turn: Turn, answer: Answer, interval: float) -> None:
-        self._turn = turn
-        self._answer = answer
-        self._interval = interval
-        self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
-        self._timer = self._loop.call_later(interval, self._beat)
-
-    def defer(self) -> None:
-        self._last = self._loop.time()
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def _beat(self) -> None:
-        silence = self._loop.time() - self._last
-        if silence >= self._interval:
-            try:
-                self._turn._append(self._answer, EventType.progress, b'{"status":"running"}')  # noqa: SLF001
-            except StaleAttemptError:
-                return
-            self._last, silence = self._loop.time(), 0.0
-        self._timer = self._loop.call_later(self._interval - silence, self._beat)
+        return Step(Outcome.ended, next_id)
 
 
 def _ending(answer: Answer, error: ModelCallError | None, *, stopped: bool) -> Ending:

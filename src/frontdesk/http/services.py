@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from frontdesk.agents.service import AgentService
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
+from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
@@ -27,6 +29,8 @@ class Services:
     threads: ThreadService
     messages: MessageService
     conversation: ConversationService
+    inputs: InputService
+    agents: AgentService
     feed: Feed
     streams: OpenStreams
     measurements: Measurements

@@ -47,12 +47,21 @@ def _content(message: dict[str, Any]) -> str:
     return " ".join(part.get("text", "") for part in content if isinstance(part, dict))
 
 
-def _last_user_text(messages: list[dict[str, Any]]) -> str:
-    return next((_content(message) for message in reversed(messages) if message.get("role") == "user"), "")
+def _since_user(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last user message and all behind it."""
+    said = [number for number, message in enumerate(messages) if message.get("role") == "user"]
+    return messages[said[-1] :] if said else []
+
+
+def _heard(messages: list[dict[str, Any]]) -> str:
+    """The last user message, or the results of the calls made since."""
+    since = _since_user(messages)
+    results = [_content(message) for message in since if message.get("role") == "tool"]
+    return " ".join(results or [_content(message) for message in since[:1]])
 
 
 class Answer:
-    """One call's words. Token i is `f"t{i} "`, or the words of the last user message with `echo`.
+    """One call's words. Token i is `f"t{i} "`, or what was heard last with `echo`.
 
     With `stamp`, `@` and the time of sending follow each word, in nanoseconds of the machine's monotonic clock.
     """
@@ -62,8 +71,12 @@ class Answer:
         self._request = request
         self._with_usage = bool((request.get("stream_options") or {}).get("include_usage"))
         self._identity = {"id": call_id, "created": created, "model": request["model"]}
+        asked = [message for message in _since_user(request["messages"]) if message.get("tool_calls")]
+        self._calls = script.calls_of(len(asked))
+        if script.tool_call:
+            self._calls.append((script.tool_call, "".join(ARGUMENTS)))
         if script.echo:
-            self.texts: tuple[str, ...] = tuple(f"{word} " for word in _last_user_text(request["messages"]).split())
+            self.texts: tuple[str, ...] = tuple(f"{word} " for word in _heard(request["messages"]).split())
             self._encoded = tuple(msgspec.json.encode(text)[1:-1] for text in self.texts)
         else:
             self.texts = _numbered(script.tokens, script.size, script.unicode)
@@ -84,8 +97,8 @@ class Answer:
     def closing(self) -> bytes:
         """All that follows the last token: tool call, finish, usage and `[DONE]`, as far as the script has them."""
         script, frames = self._script, []
-        if script.tool_call:
-            frames.extend(self._tool_call())
+        for number, (name, arguments) in enumerate(self._calls):
+            frames.extend(self._tool_call(number, name, arguments))
         if script.finish:
             extra = {"agent_status": script.agent_status} if script.agent_status else {}
             frames.append(self._chunk({}, finish=self._finish_reason, **self._conversation(), **extra))
@@ -98,10 +111,11 @@ class Answer:
     def whole(self) -> bytes:
         """The `chat.completion` object of a call that does not stream."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self.texts), "refusal": None}
-        if self._script.tool_call:
-            call = {"id": "call_scripted", "type": "function"}
-            function = {"name": self._script.tool_call, "arguments": "".join(ARGUMENTS)}
-            message["tool_calls"] = [{**call, "function": function}]
+        if self._calls:
+            message["tool_calls"] = [
+                {"id": _call_id(number), "type": "function", "function": {"name": name, "arguments": arguments}}
+                for number, (name, arguments) in enumerate(self._calls)
+            ]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
         head = {"id": self._identity["id"], "object": "chat.completion", **self._identity}
         body = {**head, "choices": [choice], "usage": self._usage()}
@@ -109,7 +123,7 @@ class Answer:
 
     @property
     def _finish_reason(self) -> str:
-        return "tool_calls" if self._script.tool_call else "stop"
+        return "tool_calls" if self._calls else "stop"
 
     def _conversation(self) -> dict[str, str]:
         return {"conversation_id": self._script.conversation_id} if self._script.conversation_id else {}
@@ -119,10 +133,15 @@ class Answer:
         completion = len(self.texts)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
-    def _tool_call(self) -> list[bytes]:
-        function = {"name": self._script.tool_call, "arguments": ""}
-        first = {"index": 0, "id": "call_scripted", "type": "function", "function": function}
-        rest = [{"index": 0, "function": {"arguments": piece}} for piece in ARGUMENTS]
+    def _tool_call(self, number: int, name: str, arguments: str) -> list[bytes]:
+        function = {"name": name, "arguments": ""}
+        first = {"index": number, "id": _call_id(number), "type": "function", "function": function}
+        half = len(arguments) // 2 + 1
+        rest = [
+            {"index": number, "function": {"arguments": piece}}
+            for piece in (arguments[:half], arguments[half:])
+            if piece
+        ]
         return [self._chunk({"tool_calls": [call]}) for call in (first, *rest)]
 
     def _chunk(self, delta: dict[str, Any], *, finish: str | None = None, **extra: Any) -> bytes:
@@ -133,6 +152,10 @@ class Answer:
         head = {"id": self._identity["id"], "object": "chat.completion.chunk", **self._identity}
         body = {**head, "system_fingerprint": "fp_scripted", "choices": choices}
         return b"data: " + msgspec.json.encode({**body, **usage, **extra}) + b"\n\n"
+
+
+def _call_id(number: int) -> str:
+    return "call_scripted" + (f"_{number}" if number else "")
 
 
 def dress(frames: bytes, script: Script) -> bytes:

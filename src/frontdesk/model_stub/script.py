@@ -56,6 +56,13 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conversation_id: str = ""
     agent_status: str = ""
     tool_call: str = ""
+    calls: str = ""
+
+    def calls_of(self, step: int) -> list[tuple[str, str]]:
+        """Name and arguments of each call that the answer ends in when the model is asked for the `step`th time."""
+        steps = self.calls.split("|") if self.calls else []
+        written = steps[step].split(";") if step < len(steps) else []
+        return [(name, arguments or "{}") for name, _, arguments in (each.partition(":") for each in written)]
 
     def without_faults(self) -> "Script":
         """The same answer after `fail_first` calls: no status, no page, no fault in the stream."""
@@ -86,7 +93,7 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-TEXTS = frozenset({"key", "retry_after", "conversation_id", "agent_status", "tool_call"})
+TEXTS = frozenset({"key", "retry_after", "conversation_id", "agent_status", "tool_call", "calls"})
 
 
 @lru_cache(maxsize=4096)

@@ -32,6 +32,7 @@ class Measurements:
         self._unfinished = Gauge(
             "frontdesk_executions", "Executions that have not ended, in any process", ["state"], registry=self.registry
         )
+        self._calls = Counter("frontdesk_tool_calls", "Tool calls made", ["tool", "outcome"], registry=self.registry)
         self._ended = Counter("frontdesk_executions_ended", "Executions ended", ["state"], registry=self.registry)
 
     def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -53,6 +54,10 @@ class Measurements:
     def execution_ended(self, state: str, tokens: int) -> None:
         self._ended.labels(state).inc()
         self._tokens.inc(tokens)
+
+    def tool_called(self, tool: str, outcome: str) -> None:
+        """`outcome` is `completed` or the code of the failure."""
+        self._calls.labels(tool, outcome).inc()
 
     def executions_unfinished(self, counts: Mapping[str, int]) -> None:
         """How many there are in each state, over all processes."""

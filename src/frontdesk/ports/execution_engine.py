@@ -13,6 +13,10 @@ class ExecutionEngine(Protocol):
         """Run it as soon as there is room. Safe to repeat, and to lose: queued executions are found in the database."""
         ...
 
+    def resume(self, execution_id: str) -> None:
+        """As `start`, of one that waited: what it waited for is in the database."""
+        ...
+
     async def cancel(self, execution_id: str) -> bool:
         """Stop it if it runs here, and return when its partial text is stored and its terminal event is on the log.
 

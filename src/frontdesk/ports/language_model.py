@@ -19,10 +19,20 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     total_tokens: int = 0
 
 
+class ToolCallPart(msgspec.Struct, frozen=True, gc=False):
+    """A piece of a call that the model asks for: the first has its `id` and `name`, the arguments come piece by piece."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
 class ModelChunks(msgspec.Struct, frozen=True, gc=False):
     """What one read brought: each `chat.completion.chunk` as it came, on one line, and what they say together.
 
-    `text` is their text joined and `tokens` how many had some; of every other field it is the last that was given.
+    `text` is their text joined and `tokens` how many had some, `tool_calls` are all pieces in order; of every other
+    field it is the last that was given.
     """
 
     data: Sequence[bytes]
@@ -33,14 +43,21 @@ class ModelChunks(msgspec.Struct, frozen=True, gc=False):
     conversation_id: str | None = None
     agent_status: str | None = None
     usage: Usage | None = None
+    tool_calls: Sequence[ToolCallPart] = ()
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """`messages` are OpenAI's `{role, content}`; `conversation_id` is what the provider named this thread earlier."""
+    """`messages` are OpenAI's `{role, content}`; `conversation_id` is what the provider named this thread earlier.
+
+    `tools` are OpenAI's `{type: "function", function}`, `max_tokens` bounds the answer.
+    """
 
     model: str
     messages: Sequence[dict[str, Any]]
     conversation_id: str | None = None
+    tools: Sequence[dict[str, Any]] = ()
+    temperature: float | None = None
+    max_tokens: int | None = None
 
 
 class ModelCallError(ProviderError):

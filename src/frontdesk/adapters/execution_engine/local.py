@@ -7,7 +7,7 @@ import asyncio
 from datetime import timedelta
 
 from frontdesk.adapters.execution_engine.runner import ExecutionRunner
-from frontdesk.adapters.execution_engine.step import Step
+from frontdesk.conversation.executions.step import Step
 from frontdesk.adapters.execution_engine.ticker import Ticker
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.housekeeping import Housekeeping
@@ -43,6 +43,14 @@ class LocalExecutionEngine:
     def start(self, execution_id: str) -> None:
         if not self._runner.runs(execution_id) and (task := self._runner.start(execution_id)) is not None:
             task.add_done_callback(self._go_on)
+
+    def resume(self, execution_id: str) -> None:
+        """The attempt that went to wait may not have left yet."""
+        leaving = self._runner.start(execution_id) if self._runner.runs(execution_id) else None
+        if leaving is None:
+            self.start(execution_id)
+        else:
+            leaving.add_done_callback(lambda _: self.start(execution_id))
 
     async def cancel(self, execution_id: str) -> bool:
         return await self._runner.stop(execution_id)

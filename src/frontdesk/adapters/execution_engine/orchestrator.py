@@ -13,11 +13,12 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError, is_cancelled_exception
 
-from frontdesk.adapters.execution_engine.step import Outcome, Step
+from frontdesk.conversation.executions.step import Outcome, Step
 
 TASK_QUEUE = "agent-queue"
 WORKFLOW = "agentOrchestratorWorkflow"
 RUN_STEP = "runStep"
+RESUME = "resume"
 STALE_ATTEMPT = "stale_attempt"
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 
@@ -68,7 +69,7 @@ class AgentOrchestratorWorkflow:
         if self._step is not None:
             self._step.cancel()
 
-    @workflow.signal
+    @workflow.signal(name=RESUME)
     def resume(self) -> None:
         """What the execution waited for is in the database."""
         self._is_woken = True

@@ -13,7 +13,7 @@ import structlog
 from anyio import CancelScope
 from sqlalchemy import Connection
 
-from frontdesk.adapters.execution_engine.step import Outcome, Step
+from frontdesk.conversation.executions.step import Outcome, Step
 from frontdesk.adapters.execution_engine.ticker import Ticker
 from frontdesk.conversation.answer import Answer, Claim
 from frontdesk.conversation.executions import repository as executions
@@ -176,8 +176,8 @@ class ExecutionRunner:
             return _not_claimed(claim)
         if claim.execution.cancel_requested_at is not None:
             return Step(Outcome.ended, await self._stopper.end(claim.execution))
-        run.answer = Answer(claim.execution)
-        return Step(Outcome.ended, await self._turn.run(claim, run.answer, run.scope()))
+        run.answer = claim.answer()
+        return await self._turn.run(claim, run.answer, run.scope())
 
     async def _claim(self, execution_id: str) -> Claim | ExecutionState | None:
         """The claim, or the state of what cannot be claimed."""

@@ -14,6 +14,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from frontdesk.adapters.execution_engine.orchestrator import (
+    RESUME,
     TASK_QUEUE,
     AgentOrchestratorWorkflow,
     Order,
@@ -75,6 +76,9 @@ class TemporalExecutionEngine:
     def start(self, execution_id: str) -> None:
         self._calls.begin(execution_id, lambda client: self._start(client, execution_id))
 
+    def resume(self, execution_id: str) -> None:
+        self._calls.begin(execution_id, lambda client: self._start(client, execution_id, signal=RESUME))
+
     async def cancel(self, execution_id: str) -> bool:
         """Nothing runs here: its runner is asked through the database. The workflow is told for one that waits."""
         self._calls.begin(f"cancel {execution_id}", lambda client: _cancel(client, execution_id))
@@ -98,7 +102,7 @@ class TemporalExecutionEngine:
         since = self._clock.now() - timedelta(seconds=_POLL_SECONDS)
         return any(poller.last_access_time.ToDatetime(tzinfo=UTC) > since for poller in queue.pollers)
 
-    async def _start(self, client: Client, execution_id: str) -> None:
+    async def _start(self, client: Client, execution_id: str, *, signal: str | None = None) -> None:
         await client.start_workflow(
             AgentOrchestratorWorkflow.run,
             Order(execution_id),
@@ -107,6 +111,7 @@ class TemporalExecutionEngine:
             task_timeout=_WORKFLOW_TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=signal,
         )
         self._started[execution_id] = self._clock.monotonic()
 
@@ -127,7 +132,7 @@ class TemporalExecutionEngine:
         self._started = {name: at for name, at in self._started.items() if at > since}
         for execution_id in due:
             if execution_id not in self._started:
-                self.start(execution_id)
+                self.resume(execution_id)  # it may wait, or never have been started
 
 
 async def _cancel(client: Client, execution_id: str) -> None:

@@ -22,7 +22,7 @@ from frontdesk.adapters.execution_engine.orchestrator import (
     AgentOrchestratorWorkflow,
 )
 from frontdesk.adapters.execution_engine.runner import ExecutionRunner, RunsElsewhereError
-from frontdesk.adapters.execution_engine.step import Step
+from frontdesk.conversation.executions.step import Step
 from frontdesk.adapters.execution_engine.temporal_calls import AWAY
 from frontdesk.errors import UnavailableError
 from frontdesk.ports.thread_log import StaleAttemptError

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.ports.language_model import ModelCallError, ModelChunks, ModelRequest, Usage
+from frontdesk.ports.language_model import ModelCallError, ModelChunks, ModelRequest, ToolCallPart, Usage
 
 DONE = b"[DONE]"
 
@@ -31,8 +31,22 @@ def failure(kind: str, *, retry_after: float | None = None, status: int | None =
     return ModelCallError(kind, DETAILS[kind], retry_after=retry_after, status=status)
 
 
+class FunctionPart(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class CallPart(msgspec.Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: FunctionPart | None = None
+
+
 class Delta(msgspec.Struct, gc=False):
+    """`tool_calls` is converted where there are some: a provider's own form of them must not cost an answer's text."""
+
     content: str | None = None
+    tool_calls: Any = None
 
 
 class Choice(msgspec.Struct, gc=False):
@@ -69,6 +83,12 @@ def request_body(request: ModelRequest) -> bytes:
     }
     if request.conversation_id is not None:
         body["conversation_id"] = request.conversation_id
+    if request.tools:
+        body["tools"] = request.tools
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.max_tokens is not None:
+        body["max_tokens"] = request.max_tokens
     return msgspec.json.encode(body)
 
 
@@ -128,6 +148,7 @@ def _gathered(
     events: Sequence[bytes], frames: Sequence[FrameWithoutUsage]
 ) -> tuple[ModelChunks | None, ModelCallError | None]:
     texts: list[str] = []
+    calls: list[ToolCallPart] = []
     finish_reason = model = conversation_id = agent_status = usage = error = None
     for frame in frames:
         if frame.error:
@@ -136,8 +157,11 @@ def _gathered(
             break
         if frame.choices:
             choice = frame.choices[0]
-            if choice.delta is not None and choice.delta.content:
-                texts.append(choice.delta.content)
+            if (delta := choice.delta) is not None:
+                if delta.content:
+                    texts.append(delta.content)
+                if delta.tool_calls:
+                    calls += _call_parts(delta.tool_calls)
             finish_reason = choice.finish_reason or finish_reason
         conversation_id = frame.conversation_id or conversation_id
         agent_status = frame.agent_status or agent_status
@@ -146,7 +170,27 @@ def _gathered(
     if not events:
         return None, error
     text = "".join(texts)
-    return ModelChunks(events, text, len(texts), finish_reason, model, conversation_id, agent_status, usage), error
+    said = ModelChunks(
+        events, text, len(texts), finish_reason, model, conversation_id, agent_status, usage, calls or ()
+    )
+    return said, error
+
+
+def _call_parts(value: Any) -> list[ToolCallPart]:
+    """None of a form that is not OpenAI's."""
+    try:
+        parts = msgspec.convert(value, list[CallPart])
+    except msgspec.ValidationError:
+        return []
+    return [
+        ToolCallPart(
+            position if part.index is None else part.index,
+            part.id or None,
+            None if part.function is None else part.function.name or None,
+            "" if part.function is None else part.function.arguments or "",
+        )
+        for position, part in enumerate(parts)
+    ]
 
 
 def _without_usage(data: bytes) -> FrameWithoutUsage:

@@ -191,7 +191,7 @@ class AnswerLog:
         self.trim(count)
 
     def _go_on_behind(self, place: int) -> None:
-        if (self.places[-1] if self.places else self.base) != place:
+        if (self.places[-1] if self.places else self.base) < place:
             self.trim(len(self.events))
             self.base = place
 

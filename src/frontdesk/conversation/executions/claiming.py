@@ -1,14 +1,20 @@
 """Taking an execution to run, with all that its turn needs, in one transaction."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
+from frontdesk.agents import repository as agents
 from frontdesk.conversation.answer import Claim
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.messages import repository as messages
-from frontdesk.conversation.messages.models import MessageStatus
+from frontdesk.conversation.messages.models import MessageStatus, Role
 from frontdesk.conversation.threads import repository as threads
+from frontdesk.conversation.tool_calls import repository as tool_calls
+from frontdesk.kit.ids import is_id
+
+_EARLIER_RESULT_LENGTH = 4_000  # characters: what an earlier answer was told is context, no longer the matter
 
 
 def claim_execution(
@@ -28,8 +34,31 @@ def claim_execution(
     messages.set_status(connection, execution_id, MessageStatus.running, at=now)
     branch = messages.list_branch(connection, execution.thread_id, execution.user_message_id, limit=context_messages)
     provider = threads.find_provider_thread(connection, execution.thread_id)
+    agent_id = threads.find_agent_id(connection, execution.thread_id)
+    # An id of another form is a label of the caller's own, which the allow lists know.
+    agent_id = agent_id if agent_id is not None and is_id(agent_id) else None
+    agent = None if agent_id is None else agents.find(connection, agent_id, user_id=execution.user_id)
     return Claim(
         execution=execution,
-        history=[{"role": role.value, "content": text} for role, text in branch if text],
+        history=_history(connection, branch, with_calls=agent is not None),
         conversation_id=None if provider is None else provider.conversation_id,
+        agent=agent,
+        lacks_agent=agent_id is not None and agent is None,
+        steps=tool_calls.list_steps(connection, execution.id) if execution.attempt > 1 else [],
     )
+
+
+def _history(
+    connection: Connection, branch: list[tuple[Role, str, str | None]], *, with_calls: bool
+) -> list[dict[str, Any]]:
+    """As OpenAI's messages, each answer behind the calls that it made."""
+    answers = [execution_id for role, _, execution_id in branch if role is Role.assistant and execution_id]
+    made = tool_calls.steps_by_execution(connection, answers) if with_calls and answers else {}
+    history: list[dict[str, Any]] = []
+    for role, text, execution_id in branch:
+        for step in made.get(execution_id or "", ()) if role is Role.assistant else ():
+            history += step.messages(longest=_EARLIER_RESULT_LENGTH)
+            text = text.removeprefix(step.text)  # noqa: PLW2901  what the steps said leads the stored text
+        if text:
+            history.append({"role": role.value, "content": text})
+    return history

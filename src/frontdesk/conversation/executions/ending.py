@@ -13,9 +13,11 @@ from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import MessageStatus
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import ProviderThread
+from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.ports.language_model import ModelCallError, Usage
 from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError
 
+_CUT_OFF = '{"error":{"code":"interrupted","message":"The answer ended before the call did"}}'
 ENDS = {
     ExecutionState.completed: EventType.execution_completed,
     ExecutionState.failed: EventType.execution_failed,
@@ -71,6 +73,7 @@ def finish_execution(connection: Connection, execution: Execution, ending: Endin
         connection, execution.id, attempt=execution.attempt, state=ending.state, at=now, error=error
     ):
         raise StaleAttemptError
+    tool_calls.fail_open(connection, execution.id, content=_CUT_OFF, error_code="interrupted", now=now)
     if ending.text is not None:
         messages.store_answer(
             connection, execution.message_id, text=ending.text, model=ending.model, usage=ending.usage

@@ -29,6 +29,8 @@ executions = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("cancel_requested_at", UtcDateTime),
+    Column("restarts", Integer, nullable=False),
+    Column("resume_cursor", String(64)),
     Index("ix_executions_thread_id_id", "thread_id", "id"),
     Index(
         "ix_executions_unfinished",
@@ -64,7 +66,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """One answer in the making. `attempt` is its fence: it grows with each runner that takes it over.
 
     `checkpoint_cursor` is the log's cursor up to which the answer's text is stored in its message;
-    `cancel_requested_at` is when somebody in another process asked its runner to stop it.
+    `cancel_requested_at` is when somebody in another process asked its runner to stop it. `restarts` counts the attempts
+    that were given up in the middle; `resume_cursor` is where the last one that went to wait had come to.
     """
 
     id: str
@@ -84,3 +87,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None = None
+    restarts: int = 0
+    resume_cursor: str | None = None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the attempt before this one went to wait."""
+        return self.resume_cursor is not None and self.resume_cursor.startswith(f"{self.attempt - 1}-")

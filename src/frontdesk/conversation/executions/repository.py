@@ -3,13 +3,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, func, insert, null, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, null, or_, select, update
 
 from frontdesk.conversation.executions.models import Execution, ExecutionState, executions
 from frontdesk.conversation.threads.models import threads
 from frontdesk.database.prepared import Prepared
 from frontdesk.database.types import UtcDateTime
 from frontdesk.errors import NotFoundError
+from frontdesk.ports.thread_log import StaleAttemptError
 
 _UNFINISHED = (ExecutionState.queued, ExecutionState.running, ExecutionState.waiting)
 _ADD = Prepared(insert(executions))
@@ -34,9 +35,33 @@ _CLAIM = Prepared(
         owner=bindparam("new_owner"),
         lease_until=bindparam("lease"),
         started_at=func.coalesce(executions.c.started_at, bindparam("begun", type_=UtcDateTime)),
-        checkpoint_cursor=null(),
+        # What went to wait goes on behind what is stored; what was given up in the middle begins again.
+        checkpoint_cursor=case(
+            (executions.c.state == ExecutionState.running, null()), else_=executions.c.checkpoint_cursor
+        ),
+        restarts=executions.c.restarts + case((executions.c.state == ExecutionState.running, 1), else_=0),
     )
     .returning(executions)
+)
+_SUSPEND = Prepared(
+    update(executions)
+    .where(
+        executions.c.id == bindparam("execution_id"),
+        executions.c.attempt == bindparam("fence"),
+        executions.c.state == ExecutionState.running,
+    )
+    .values(
+        state=ExecutionState.waiting,
+        owner=null(),
+        lease_until=null(),
+        checkpoint_cursor=bindparam("cursor"),
+        resume_cursor=bindparam("cursor"),
+    )
+)
+_RESUME = Prepared(
+    update(executions)
+    .where(executions.c.id == bindparam("execution_id"), executions.c.state == ExecutionState.waiting)
+    .values(state=ExecutionState.queued)
 )
 _FINISH = Prepared(
     update(executions)
@@ -138,6 +163,24 @@ def finish(
     code, message = error or (None, None)
     values = {"execution_id": execution_id, "fence": attempt, "new_state": state, "at": at}
     return _FINISH.run(connection, {**values, "code": code, "message": message}) == 1
+
+
+def require_fence(connection: Connection, execution: Execution) -> None:
+    """Keep other attempts out until this transaction ends. Raises `StaleAttemptError` when one has taken over."""
+    fence = (executions.c.id == execution.id) & (executions.c.attempt == execution.attempt)
+    running = executions.c.state == ExecutionState.running
+    if connection.execute(select(executions.c.id).where(fence, running).with_for_update()).first() is None:
+        raise StaleAttemptError
+
+
+def suspend(connection: Connection, execution_id: str, *, attempt: int, cursor: str) -> bool:
+    """Let it wait at the log's `cursor`. False when the attempt is no longer the one that runs."""
+    return _SUSPEND.run(connection, {"execution_id": execution_id, "fence": attempt, "cursor": cursor}) == 1
+
+
+def resume(connection: Connection, execution_id: str) -> bool:
+    """What it waited for is there. False when it does not wait."""
+    return _RESUME.run(connection, {"execution_id": execution_id}) == 1
 
 
 def find_next_queued(connection: Connection, thread_id: str) -> str | None:

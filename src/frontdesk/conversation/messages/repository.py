@@ -29,14 +29,24 @@ _CHECKPOINT = Prepared(update(messages).where(messages.c.id == bindparam("messag
 def _branch() -> Any:
     """The message and its ancestors, nearest first: one indexed look-up for each, however long the thread is."""
     start = select(
-        messages.c.id, messages.c.parent_id, messages.c.role, messages.c.text, literal(1).label("depth")
+        messages.c.id,
+        messages.c.parent_id,
+        messages.c.role,
+        messages.c.text,
+        messages.c.execution_id,
+        literal(1).label("depth"),
     ).where(messages.c.id == bindparam("leaf_id"), messages.c.thread_id == bindparam("thread_id"))
     branch = start.cte("branch", recursive=True)
     parents = select(
-        messages.c.id, messages.c.parent_id, messages.c.role, messages.c.text, (branch.c.depth + 1).label("depth")
+        messages.c.id,
+        messages.c.parent_id,
+        messages.c.role,
+        messages.c.text,
+        messages.c.execution_id,
+        (branch.c.depth + 1).label("depth"),
     ).join(branch, messages.c.id == branch.c.parent_id)
     branch = branch.union_all(parents.where(branch.c.depth < bindparam("limit")))
-    return select(branch.c.role, branch.c.text).order_by(branch.c.depth)
+    return select(branch.c.role, branch.c.text, branch.c.execution_id).order_by(branch.c.depth)
 
 
 _BRANCH = Prepared(_branch())
@@ -106,10 +116,12 @@ def list_following(connection: Connection, thread_id: str, *, after: int, limit:
     ]
 
 
-def list_branch(connection: Connection, thread_id: str, leaf_id: str, *, limit: int) -> list[tuple[Role, str]]:
-    """Role and text of the branch that ends in `leaf_id`, oldest first, at most its last `limit` messages."""
+def list_branch(
+    connection: Connection, thread_id: str, leaf_id: str, *, limit: int
+) -> list[tuple[Role, str, str | None]]:
+    """Role, text and execution of the branch that ends in `leaf_id`, oldest first, at most its last `limit` messages."""
     rows = _BRANCH.all(connection, {"thread_id": thread_id, "leaf_id": leaf_id, "limit": limit})
-    return [(Role(row["role"]), row["text"]) for row in reversed(rows)]
+    return [(Role(row["role"]), row["text"], row["execution_id"]) for row in reversed(rows)]
 
 
 def put_feedback(connection: Connection, record: Feedback) -> Feedback:

@@ -27,6 +27,7 @@ _CHANGE_HEAD = Prepared(
         updated_at=bindparam("at"),
     )
 )
+_METADATA = Prepared(select(threads.c.metadata).where(threads.c.id == bindparam("thread_id")))
 _PROVIDER_THREAD = Prepared(select(provider_threads).where(provider_threads.c.thread_id == bindparam("thread_id")))
 
 
@@ -114,6 +115,13 @@ def list_page(
         )
     ordered = statement.order_by(threads.c.activity_at.desc(), threads.c.id.desc()).limit(limit).offset(offset)
     return [_thread(row) for row in connection.execute(ordered).mappings()]
+
+
+def find_agent_id(connection: Connection, thread_id: str) -> str | None:
+    """Which agent answers in the thread, as its metadata names it."""
+    row = _METADATA.one_or_none(connection, {"thread_id": thread_id})
+    named = None if row is None else row["metadata"].get("agent_id")
+    return named if isinstance(named, str) else None
 
 
 def find_provider_thread(connection: Connection, thread_id: str) -> ProviderThread | None:

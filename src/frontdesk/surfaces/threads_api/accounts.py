@@ -10,7 +10,7 @@ from frontdesk.http.routing import Caller, PossibleCaller, api_router, arrived_a
 from frontdesk.http.services import services
 from frontdesk.identity.tokens.models import TokenPair
 from frontdesk.surfaces.threads_api.account_schemas import LoginIn, RefreshIn, RegisterIn, TokenPairOut, UserOut
-from frontdesk.surfaces.threads_api.parameters import mark_replayed
+from frontdesk.http.parameters import mark_replayed
 
 router = api_router("/auth", tag="accounts")
 _NOT_STORED = {"Cache-Control": "no-store"}  # RFC 6749, 5.1

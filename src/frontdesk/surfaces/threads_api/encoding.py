@@ -15,11 +15,18 @@ from frontdesk.errors import BadCursorError
 from frontdesk.ports.thread_log import TERMINAL, Event, EventType
 
 _CURSOR = re.compile(r"(?P<cursor>(?:[0-9a-z]{1,32}|stored|stored-void)-[0-9]{1,18})?(?P<skip>~1)?", re.ASCII)
+_CALLS = {
+    EventType.tool_call_started: "running",
+    EventType.tool_call_completed: "running",
+    EventType.tool_call_failed: "running",
+    EventType.input_requested: "waiting",
+}
 _DONE = b"data: [DONE]\n\n"
 _STATES = {
     EventType.execution_queued: "queued",
     EventType.execution_started: "running",
     EventType.execution_restarted: "restarted",
+    EventType.execution_resumed: "running",
     EventType.progress: "running",
 }
 
@@ -69,6 +76,8 @@ class ThreadsApiEncoder:
     def _frames(self, event: Event) -> list[bytes]:
         if (state := _STATES.get(event.type)) is not None:
             return [self._state(state)]
+        if (state := _CALLS.get(event.type)) is not None:
+            return [self._state(state, tool_call=msgspec.Raw(event.payload))]
         if event.type is EventType.snapshot:
             return [self._text(msgspec.json.decode(event.payload, type=StoredText))]
         if event.type not in TERMINAL:
@@ -80,12 +89,13 @@ class ThreadsApiEncoder:
             return []
         return [self._state("completed" if event.type is EventType.execution_completed else "interrupted", "stop")]
 
-    def _state(self, state: str, finish_reason: str | None = None) -> bytes:
+    def _state(self, state: str, finish_reason: str | None = None, **more: Any) -> bytes:
         chunk: dict[str, Any] = {
             "id": self._thread_id,
             "object": "chat.completion.chunk",
             "agent_status": state,
             "choices": [{"delta": {}, "finish_reason": finish_reason}],
+            **more,
         }
         return msgspec.json.encode(chunk)
 

@@ -12,15 +12,8 @@ from frontdesk.http.idempotency import REPLAYED, Idempotency
 from frontdesk.http.routing import Caller, api_router
 from frontdesk.http.services import services
 from frontdesk.surfaces.threads_api.encoding import ThreadsApiEncoder, parse_last_event_id
-from frontdesk.surfaces.threads_api.parameters import (
-    ExecutionId,
-    LastEventId,
-    MessageId,
-    PageQuery,
-    ThreadId,
-    known_id,
-    mark_replayed,
-)
+from frontdesk.http.parameters import PageQuery, known_id, mark_replayed
+from frontdesk.surfaces.threads_api.parameters import ExecutionId, LastEventId, MessageId, ThreadId
 from frontdesk.surfaces.threads_api.schemas import (
     ExecutionOut,
     FeedbackIn,

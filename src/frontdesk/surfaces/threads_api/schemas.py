@@ -9,12 +9,15 @@ from frontdesk.conversation.drafts import IfActive
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.messages.models import FeedbackKind, MessageStatus, Role
 from frontdesk.conversation.threads.models import TITLE_LENGTH
+from frontdesk.conversation.tool_calls.inputs import Decision
+from frontdesk.conversation.tool_calls.models import CALL_ID_LENGTH, CallState
 
 T = TypeVar("T")
 MessageText = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Title = Annotated[str, StringConstraints(max_length=TITLE_LENGTH)]
 Summary = Annotated[str, StringConstraints(max_length=20_000)]
+CallId = Annotated[str, StringConstraints(min_length=1, max_length=CALL_ID_LENGTH)]
 Comment = Annotated[str, StringConstraints(max_length=10_000)]
 
 
@@ -74,6 +77,41 @@ class ExecutionOut(_Record):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class ToolCallOut(BaseModel):
+    """`result` of a completed call, `error` of a failed one."""
+
+    call_id: str
+    tool: str
+    state: CallState
+    arguments: Any
+    result: Any = None
+    error: Any = None
+    is_cut: bool = False
+
+
+class ExecutionWithCalls(ExecutionOut):
+    """`tool_calls` are all that the answer has asked for, in order."""
+
+    tool_calls: list[ToolCallOut]
+
+
+class ToolResultIn(BaseModel):
+    """Either of the two: what came of the call, or why nothing did."""
+
+    call_id: CallId
+    result: Any = None
+    error: Annotated[str, StringConstraints(min_length=1, max_length=10_000)] | None = None
+
+
+class ApprovalIn(BaseModel):
+    """`edit` needs the `arguments` with which the call may be made; `feedback` tells the model why it may not."""
+
+    call_id: CallId
+    decision: Decision
+    arguments: dict[str, Any] | None = None
+    feedback: Annotated[str, StringConstraints(max_length=10_000)] | None = None
 
 
 class FeedbackOut(_Record):

@@ -12,7 +12,8 @@ from frontdesk.http.idempotency import Idempotency
 from frontdesk.http.routing import Caller, api_router
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT
-from frontdesk.surfaces.threads_api.parameters import PageQuery, ThreadId, mark_replayed
+from frontdesk.http.parameters import PageQuery, mark_replayed
+from frontdesk.surfaces.threads_api.parameters import ThreadId
 from frontdesk.surfaces.threads_api.schemas import (
     ListOut,
     MessageOut,

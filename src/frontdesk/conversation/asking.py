@@ -1,0 +1,139 @@
+"""Asking a model once: the request that an answer has come to, and the model's chunks onto the log."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from frontdesk.agents.models import Agent
+from frontdesk.conversation.answer import Answer, Claim, StoredText
+from frontdesk.conversation.model_list import ModelList
+from frontdesk.conversation.tool_calls.making import ToolCaller
+from frontdesk.conversation.tool_calls.models import AnswerStep
+from frontdesk.kit.clock import Clock
+from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.language_model import LanguageModel, ModelCallError, ModelChunks, ModelRequest
+from frontdesk.ports.thread_log import Entry, EventType, Resumed, StaleAttemptError, ThreadLog
+
+
+class Asking:
+    """`model_of` says what stands behind an agent, or behind none. Raises `ModelCallError` when nothing does."""
+
+    def __init__(
+        self,
+        *,
+        log: ThreadLog,
+        model_of: Callable[[Agent | None], LanguageModel],
+        models: ModelList,
+        caller: ToolCaller,
+        clock: Clock,
+        measurements: Measurements,
+    ) -> None:
+        self._log = log
+        self._model_of = model_of
+        self._models = models
+        self._caller = caller
+        self._clock = clock
+        self._measurements = measurements
+
+    def announce(self, claim: Claim, answer: Answer) -> None:
+        """Say that the answer begins, begins again behind what its steps said, or goes on where it waited."""
+        execution = claim.execution
+        entries: list[Entry] = [(EventType.execution_started, b"{}")]
+        if execution.resumes:
+            entries = [(EventType.execution_resumed, msgspec.json.encode(Resumed(execution.resume_cursor or "")))]
+        elif execution.attempt > 1:
+            entries = [(EventType.execution_restarted, b"{}")]
+            if answer.text:
+                created = int(execution.created_at.timestamp())
+                text = StoredText(answer.text, answer.model, execution.message_id, created, None)
+                entries.append((EventType.snapshot, msgspec.json.encode(text)))
+        answer.cursor = self._log.append(execution.thread_id, execution.id, execution.attempt, entries=entries)
+
+    async def ask(self, claim: Claim, answer: Answer, steps: Sequence[AnswerStep], heartbeat: "Heartbeat") -> None:
+        """Stream the model's next words onto the log and into the answer. Raises `ModelCallError`."""
+        execution = claim.execution
+        thread_id, execution_id, attempt = execution.thread_id, execution.id, execution.attempt
+        append = self._log.append_chunks
+        request = await self._request(claim, answer, steps)
+        answer.begin_step()
+        answer.model = request.model
+        begun: float | None = None if steps else self._clock.monotonic()
+
+        def take(chunks: ModelChunks) -> None:
+            nonlocal begun
+            if begun is not None:
+                self._measurements.first_chunk(self._clock.monotonic() - begun)
+                begun = None
+            answer.absorb(chunks)
+            answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
+            heartbeat.defer()
+
+        await self._model_of(claim.agent).stream(request, take)
+
+    async def _request(self, claim: Claim, answer: Answer, steps: Sequence[AnswerStep]) -> ModelRequest:
+        agent, execution = claim.agent, claim.execution
+        if agent is None:
+            model = execution.model or await self._models.default()
+            return ModelRequest(model, claim.history, claim.conversation_id)
+        first: list[dict[str, Any]] = []
+        if agent.instructions:
+            first.append({"role": "system", "content": agent.instructions})
+        return ModelRequest(
+            execution.model or agent.model or await self._models.default(),
+            [*first, *claim.history, *(message for step in steps for message in step.messages())],
+            claim.conversation_id,
+            tools=self._caller.described(agent.tools),
+            temperature=agent.temperature,
+            max_tokens=_tokens_left(agent, answer),
+        )
+
+
+class Heartbeat:
+    """Puts a `progress` on the log when nothing else came for so long. One timer, moved on only when it fires.
+
+    `interval` is in seconds.
+    """
+
+    __slots__ = ("_answer", "_interval", "_last", "_log", "_loop", "_timer")
+
+    def __init__(self, log: ThreadLog, answer: Answer, interval: float) -> None:
+        self._log = log
+        self._answer = answer
+        self._interval = interval
+        self._loop = asyncio.get_running_loop()
+        self.start()
+
+    def start(self) -> None:
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(self._interval, self._beat)
+
+    def defer(self) -> None:
+        self._last = self._loop.time()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _beat(self) -> None:
+        silence = self._loop.time() - self._last
+        if silence >= self._interval:
+            answer, execution = self._answer, self._answer.execution
+            beat = [(EventType.progress, b'{"status":"running"}')]
+            try:
+                answer.cursor = self._log.append(execution.thread_id, execution.id, execution.attempt, entries=beat)
+            except StaleAttemptError:
+                return
+            self._last, silence = self._loop.time(), 0.0
+        self._timer = self._loop.call_later(self._interval - silence, self._beat)
+
+
+def _tokens_left(agent: Agent, answer: Answer) -> int | None:
+    """What the answer may still use. Raises `ModelCallError` when that is nothing."""
+    most = agent.limits.max_tokens
+    if most is None:
+        return None
+    used = 0 if answer.usage is None else answer.usage.completion_tokens
+    if used >= most:
+        raise ModelCallError("token_limit", f"The agent used the {most} tokens that it has for one answer")
+    return most - used

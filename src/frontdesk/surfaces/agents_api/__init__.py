@@ -1,0 +1,1 @@
+"""Agents over HTTP: their owners keep them, and whoever may use one sees it."""
