@@ -44,7 +44,8 @@ async def core(
 
 def script(calls: str, *, number: int = 3, **options: Any) -> str:
     more = "".join(f"&{name}={value}" for name, value in options.items())
-    return f"scripted?tokens={number}&key={new_id()[-8:]}&calls={quote(calls, safe='{}":,;|')}{more}"
+    calls = quote(calls, safe='{}":,;|')
+    return f"scripted?tokens={number}&key={new_id()[-8:]}&calls={calls}{more}"
 
 
 def payloads(events: list[Event], kind: EventType) -> list[dict[str, Any]]:
