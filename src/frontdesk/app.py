@@ -18,8 +18,8 @@ from frontdesk.http.edge import Edge
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
-from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
 
 _YOUNG_OBJECTS = 20_000

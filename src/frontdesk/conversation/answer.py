@@ -90,8 +90,8 @@ class Answer:
         "execution",
         "finish_reason",
         "model",
-        "stored_cursor",
         "step_usage",
+        "stored_cursor",
         "tokens",
     )
 

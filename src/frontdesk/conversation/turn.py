@@ -15,8 +15,8 @@ from anyio import CancelScope
 from opentelemetry import trace
 from sqlalchemy import Connection
 
-from frontdesk.conversation.answer import Answer, Claim
 from frontdesk.agents.models import Agent
+from frontdesk.conversation.answer import Answer, Claim
 from frontdesk.conversation.asking import Asking, Heartbeat
 from frontdesk.conversation.executions.ending import (
     Ending,

@@ -7,9 +7,9 @@ import asyncio
 from datetime import timedelta
 
 from frontdesk.adapters.execution_engine.runner import ExecutionRunner
-from frontdesk.conversation.executions.step import Step
 from frontdesk.adapters.execution_engine.ticker import Ticker
 from frontdesk.conversation.executions import repository as executions
+from frontdesk.conversation.executions.step import Step
 from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.database import Database
 from frontdesk.kit.clock import Clock

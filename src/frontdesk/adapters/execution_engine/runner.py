@@ -13,12 +13,12 @@ import structlog
 from anyio import CancelScope
 from sqlalchemy import Connection
 
-from frontdesk.conversation.executions.step import Outcome, Step
 from frontdesk.adapters.execution_engine.ticker import Ticker
 from frontdesk.conversation.answer import Answer, Claim
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.claiming import claim_execution
 from frontdesk.conversation.executions.models import ExecutionState
+from frontdesk.conversation.executions.step import Outcome, Step
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.turn import Turn

@@ -22,8 +22,8 @@ from frontdesk.adapters.execution_engine.orchestrator import (
     AgentOrchestratorWorkflow,
 )
 from frontdesk.adapters.execution_engine.runner import ExecutionRunner, RunsElsewhereError
-from frontdesk.conversation.executions.step import Step
 from frontdesk.adapters.execution_engine.temporal_calls import AWAY
+from frontdesk.conversation.executions.step import Step
 from frontdesk.errors import UnavailableError
 from frontdesk.ports.thread_log import StaleAttemptError
 

@@ -10,8 +10,8 @@ from frontdesk.conversation.executions.models import ExecutionState, executions
 from frontdesk.conversation.tool_calls.models import (
     AWAITING,
     SETTLED,
-    CallState,
     AnswerStep,
+    CallState,
     ToolCall,
     execution_steps,
     tool_calls,

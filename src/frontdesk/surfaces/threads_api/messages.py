@@ -9,10 +9,10 @@ from frontdesk.database.idempotency import Once
 from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import REPLAYED, Idempotency
+from frontdesk.http.parameters import PageQuery, known_id, mark_replayed
 from frontdesk.http.routing import Caller, api_router
 from frontdesk.http.services import services
 from frontdesk.surfaces.threads_api.encoding import ThreadsApiEncoder, parse_last_event_id
-from frontdesk.http.parameters import PageQuery, known_id, mark_replayed
 from frontdesk.surfaces.threads_api.parameters import ExecutionId, LastEventId, MessageId, ThreadId
 from frontdesk.surfaces.threads_api.schemas import (
     ExecutionOut,

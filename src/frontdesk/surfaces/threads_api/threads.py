@@ -9,10 +9,10 @@ from frontdesk.conversation.messages.models import Message
 from frontdesk.conversation.threads.models import Thread
 from frontdesk.http.description import problems
 from frontdesk.http.idempotency import Idempotency
+from frontdesk.http.parameters import PageQuery, mark_replayed
 from frontdesk.http.routing import Caller, api_router
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT
-from frontdesk.http.parameters import PageQuery, mark_replayed
 from frontdesk.surfaces.threads_api.parameters import ThreadId
 from frontdesk.surfaces.threads_api.schemas import (
     ListOut,
