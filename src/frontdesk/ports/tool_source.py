@@ -111,7 +111,7 @@ class ToolCallError(ProviderError):
 
 class ToolSource(Protocol):
     def tools(self) -> Sequence[Tool]:
-        """What the source has now, each name once: the same object until something changes, which may be at any time."""
+        """What the source has now, each name once: the same object until something changes, which may happen."""
         ...
 
     def status(self) -> SourceStatus: ...
