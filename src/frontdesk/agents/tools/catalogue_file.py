@@ -149,7 +149,7 @@ class _Reader:
             seen.add(one.name)
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  PyYAML is not typed
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is not typed
     """Refuses a key that is there twice, which YAML forbids and PyYAML overlooks."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's

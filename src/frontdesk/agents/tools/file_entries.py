@@ -39,7 +39,7 @@ class ToolEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class OpenApiEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: Text | None = None
     file: Text | None = None
-    include: list[Text] = ["*"]
+    include: tuple[Text, ...] = ("*",)
 
 
 class McpEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ class McpEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     command: Text | None = None
     args: list[str] = []
     env: dict[str, str] = {}
-    include: list[Text] = ["*"]
+    include: tuple[Text, ...] = ("*",)
 
 
 class PythonEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
