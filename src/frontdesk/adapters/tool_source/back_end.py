@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit
 
@@ -111,7 +111,7 @@ class BackEnd:
         return self._sessions[alone]
 
 
-async def read_pieces(response: ClientResponse) -> AsyncIterator[bytes]:
+async def read_pieces(response: ClientResponse) -> AsyncGenerator[bytes]:
     """The body as it comes, no more of it than is taken. Raises `ToolCallError`."""
     with _told_as_call_errors():
         async for piece in response.content.iter_any():
