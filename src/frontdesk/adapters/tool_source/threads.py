@@ -33,7 +33,8 @@ class Threads:
             try:
                 result = function()
             except BaseException as raised:  # noqa: BLE001  the worker step's boundary: the failure is the caller's
-                error = raised
+                odd = not isinstance(raised, Exception) or isinstance(raised, StopIteration)
+                error = RuntimeError(repr(raised)) if odd else raised  # a task takes SystemExit and such for its own
             with suppress(RuntimeError):  # the loop is closed: the program ends
                 loop.call_soon_threadsafe(end, result, error)
 
