@@ -4,4 +4,5 @@ pytest_plugins = [
     "harness.redis",
     "harness.rate_limiters",
     "harness.temporal",
+    "harness.tool_sources",
 ]

@@ -12,6 +12,13 @@ from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageMode
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
+from frontdesk.adapters.tool_source.back_end import BackEnd
+from frontdesk.adapters.tool_source.http import HttpToolSource
+from frontdesk.adapters.tool_source.openapi import OpenApiToolSource
+from frontdesk.adapters.tool_source.python import PythonToolSource
+from frontdesk.agents.tools.catalogue import ToolCatalogue
+from frontdesk.agents.tools.catalogue_file import read_tools_file
+from frontdesk.agents.tools.declarations import DeclaredMcpServer
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
@@ -36,6 +43,7 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.rate_limiter import RateLimiter
+from frontdesk.ports.tool_source import ToolSource
 from frontdesk.settings import Settings
 
 
@@ -245,6 +253,30 @@ def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
     with _extra("redis", "CHAT_REDIS_URL"):
         from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter  # noqa: PLC0415  an extra
     return RedisRateLimiter(settings.redis_url, clock)
+
+
+def tool_catalogue(settings: Settings) -> ToolCatalogue:
+    """The tools of CHAT_TOOLS_FILE, not opened yet. Raises `ConfigurationError`."""
+    file = read_tools_file(settings.tools_file)
+    back_end = BackEnd(settings.api_base_url)
+    max_bytes = settings.tool_max_response_bytes
+    sources: list[ToolSource] = []
+    for section in file.order:
+        if section == "tools":
+            sources.append(HttpToolSource(file.tools, back_end, max_response_bytes=max_bytes))
+        elif section == "openapi" and file.openapi is not None:
+            sources.append(OpenApiToolSource(file.openapi, back_end, max_response_bytes=max_bytes))
+        elif section == "mcp":
+            sources.extend(_mcp_source(declared, max_bytes) for declared in file.mcp)
+        elif section == "python":
+            sources.append(PythonToolSource(file.python, max_output_bytes=max_bytes))
+    return ToolCatalogue(sources)
+
+
+def _mcp_source(declared: DeclaredMcpServer, max_bytes: int) -> ToolSource:
+    with _extra("mcp", "An entry of `mcp` in CHAT_TOOLS_FILE"):
+        from frontdesk.adapters.tool_source.mcp import McpToolSource  # noqa: PLC0415  an extra
+    return McpToolSource(declared, max_output_bytes=max_bytes)
 
 
 @contextmanager

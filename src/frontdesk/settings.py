@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     login_attempts_per_address: int = Field(default=100, ge=1)
     login_window_seconds: int = Field(default=300, ge=1)
 
+    tools_file: str | None = None
+    tool_max_response_bytes: int = Field(default=1_048_576, ge=1024)
+    api_base_url: str | None = Field(default=None, validation_alias="api_base_url")
+
     engine_concurrency: int = Field(default=2000, ge=1)
     execution_lease_seconds: float = Field(default=8.0, gt=0)
     engine_tick_seconds: float = Field(default=2.0, gt=0)

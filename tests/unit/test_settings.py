@@ -14,7 +14,7 @@ def lines() -> dict[str, tuple[str, bool]]:
     found = {}
     for line in EXAMPLE.read_text().splitlines():
         name, _, value = line.removeprefix("#").partition("=")
-        if name.startswith("CHAT_") and name.isupper():
+        if name.startswith(("CHAT_", "API_")) and name.isupper():
             found[name] = (value, not line.startswith("#"))
     return found
 
@@ -22,12 +22,14 @@ def lines() -> dict[str, tuple[str, bool]]:
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("CHAT_"):
+        if name.startswith(("CHAT_", "API_")):
             monkeypatch.delenv(name)
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
-    assert set(lines()) == {f"CHAT_{name.upper()}" for name in Settings.model_fields}
+    fields = Settings.model_fields.items()
+    names = {str(field.validation_alias or f"CHAT_{name}").upper() for name, field in fields}
+    assert set(lines()) == names
 
 
 def test_the_example_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

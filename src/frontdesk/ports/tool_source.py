@@ -5,9 +5,10 @@ whether a call may be made, is approved, was made before or is too long, and wha
 of `agents.tools`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -65,6 +66,37 @@ class ToolOutput(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
 
 
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool that a source states and nobody can call. `reason` is for operators."""
+
+    name: str
+    reason: str
+
+
+class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a source stands, for operators. `problem` is None while it can be called."""
+
+    name: str
+    problem: str | None = None
+    left_out: Sequence[LeftOut] = ()
+
+
+class Forwarded(Protocol):
+    """A back end's answer as it comes. Nothing more is read from the back end than is taken from `body`."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Named in lower case, without those of the hop and without `set-cookie`."""
+        ...
+
+    def body(self) -> AsyncIterator[bytes]:
+        """The body in pieces of any size, once. Raises `ToolCallError` when it breaks off or falls silent."""
+        ...
+
+
 class ToolCallError(ProviderError):
     """A call that brought no output. `kind` is stable, `detail` is fit for the model and the client.
 
@@ -79,14 +111,17 @@ class ToolCallError(ProviderError):
 
 class ToolSource(Protocol):
     def tools(self) -> Sequence[Tool]:
-        """What the source has now, each name once. It may change while the source is open."""
+        """What the source has now, each name once: the same object until something changes, which may happen."""
         ...
+
+    def status(self) -> SourceStatus: ...
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
         """Call one of its tools, with arguments that its schema allows. Cancelling gives the call up.
 
-        Raises `ToolCallError` with a kind of `unknown_tool`, `backend_not_configured`, `backend_unreachable`,
-        `backend_timeout`, `backend_response_too_large`, `backend_bad_response` or `tool_failed`.
+        Raises `ToolCallError` with a kind of `unknown_tool`, `invalid_arguments` (those that a schema lets through and
+        the wire can't carry), `backend_not_configured`, `backend_unreachable`, `backend_timeout`,
+        `backend_response_too_large`, `backend_bad_response` or `tool_failed`.
         """
         ...
 
@@ -95,3 +130,17 @@ class ToolSource(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class ForwardingToolSource(ToolSource, Protocol):
+    """A source whose tools have a `route`: its answers can be passed on whole, whatever they are and however large."""
+
+    def forward(
+        self, name: str, arguments: Mapping[str, Any], context: CallContext
+    ) -> AbstractAsyncContextManager[Forwarded]:
+        """Call a tool and hand on the answer. Leaving the context ends the exchange.
+
+        Raises `ToolCallError` as `call` does, except that no status and no content is refused.
+        """
+        ...
