@@ -16,9 +16,11 @@ from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.http import HttpToolSource
 from frontdesk.adapters.tool_source.openapi import OpenApiToolSource
 from frontdesk.adapters.tool_source.python import PythonToolSource
+from frontdesk.agents.service import AgentService
 from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.agents.tools.catalogue_file import read_tools_file
 from frontdesk.agents.tools.declarations import DeclaredMcpServer
+from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
@@ -27,6 +29,8 @@ from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
+from frontdesk.conversation.tool_calls.inputs import InputService
+from frontdesk.conversation.tool_calls.making import ToolCaller
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_current
@@ -75,6 +79,7 @@ class _Parts:
     log: InProcessThreadLog | RedisThreadLog
     model: LanguageModel
     models: ModelList
+    tools: ToolCatalogue
 
 
 @asynccontextmanager
@@ -110,6 +115,13 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             threads=ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all),
             messages=MessageService(database=database, clock=clock),
             conversation=conversation,
+            inputs=InputService(database=database, engine=engine, tools=parts.tools, clock=clock),
+            agents=AgentService(
+                database=database,
+                clock=clock,
+                knows_tool=lambda name: parts.tools.find(name) is not None,
+                runtimes={},
+            ),
             feed=Feed(database=database, log=log),
             streams=streams,
             measurements=measurements,
@@ -156,6 +168,9 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
     await require_current(database)
     log = _thread_log(settings, clock)
     stack.push_async_callback(log.aclose)
+    tools = tool_catalogue(settings)
+    stack.push_async_callback(tools.aclose)
+    await tools.open()
     model = _language_model(settings)
     stack.push_async_callback(model.aclose)
     return _Parts(
@@ -166,6 +181,7 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
         log=log,
         model=model,
         models=ModelList(model, clock=clock, default_model=settings.llm_default_model),
+        tools=tools,
     )
 
 
@@ -196,11 +212,26 @@ def _engine(parts: _Parts, housekeeping: Housekeeping) -> Engine:
 
 def _runner(parts: _Parts, *, patience: float | None = None) -> ExecutionRunner:
     settings = parts.settings
+    caller = ToolCaller(
+        database=parts.database,
+        log=parts.log,
+        tools=parts.tools,
+        clock=parts.clock,
+        measurements=parts.measurements,
+    )
+    asking = Asking(
+        log=parts.log,
+        model_of=lambda _: parts.model,
+        models=parts.models,
+        caller=caller,
+        clock=parts.clock,
+        measurements=parts.measurements,
+    )
     turn = Turn(
         database=parts.database,
         log=parts.log,
-        model=parts.model,
-        models=parts.models,
+        asking=asking,
+        caller=caller,
         clock=parts.clock,
         measurements=parts.measurements,
         heartbeat=settings.heartbeat_seconds,

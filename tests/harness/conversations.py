@@ -1,7 +1,7 @@
 """The conversation core put together as the program does it, without HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,6 @@ from frontdesk.adapters.execution_engine.temporal_calls import TemporalCalls
 from frontdesk.adapters.execution_engine.temporal_worker import TemporalWorker
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
-from frontdesk.agents.models import AgentKind
 from frontdesk.agents.service import AgentDraft, AgentService
 from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.drafts import Draft, IfActive
@@ -71,8 +70,7 @@ class Core:
 
     async def agent(self, *tools: str, **fields: Any) -> str:
         """An agent of the user's with these tools."""
-        known = _Everything(tools)
-        service = AgentService(database=self.database, clock=SystemClock(), known=known)
+        service = AgentService(database=self.database, clock=SystemClock(), knows_tool=lambda _: True, runtimes={})
         draft = AgentDraft(name="agent", tools=list(tools), **fields)
         return (await service.create(self.user, draft)).id
 
@@ -126,17 +124,6 @@ class Core:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class _Everything:
-    def __init__(self, tools: Sequence[str]) -> None:
-        self._tools = tools
-
-    def tools(self) -> Sequence[str]:
-        return self._tools
-
-    def runtimes(self, _kind: AgentKind) -> Sequence[str]:
-        return ()
 
 
 async def until(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:

@@ -1,7 +1,7 @@
 """Agents as their owners keep them, and as those see them who may use them."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
@@ -14,14 +14,6 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.kit.paging import Page
-
-
-class Known(Protocol):
-    """What agents can be made of: the names of tools, and of what the configuration has for a kind."""
-
-    def tools(self) -> Sequence[str]: ...
-
-    def runtimes(self, kind: AgentKind) -> Sequence[str]: ...
 
 
 class AgentDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +32,20 @@ class AgentDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentService:
-    def __init__(self, *, database: Database, clock: Clock, known: Known) -> None:
+    """`knows_tool` is whether there is a tool of a name; `runtimes` are what the configuration names for a kind."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        knows_tool: Callable[[str], bool],
+        runtimes: Mapping[AgentKind, Collection[str]],
+    ) -> None:
         self._database = database
         self._clock = clock
-        self._known = known
+        self._knows_tool = knows_tool
+        self._runtimes = runtimes
 
     async def create(self, principal: Principal, draft: AgentDraft) -> Agent:
         """Raises `InvalidAgentError`."""
@@ -94,9 +96,9 @@ class AgentService:
         return await self._database.write(work)
 
     def _require_known(self, agent: Agent) -> None:
-        if unknown := set(agent.tools) - set(self._known.tools()):
-            raise InvalidAgentError(f"There is no tool named {', '.join(sorted(unknown))}")
-        runtimes = self._known.runtimes(agent.kind)
+        if unknown := [name for name in agent.tools if not self._knows_tool(name)]:
+            raise InvalidAgentError(f"There is no tool named {', '.join(unknown)}")
+        runtimes = self._runtimes.get(agent.kind, ())
         if agent.kind is AgentKind.model:
             if agent.runtime is not None:
                 raise InvalidAgentError("An agent of the kind model has no runtime")

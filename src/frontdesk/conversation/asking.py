@@ -51,15 +51,15 @@ class Asking:
                 entries.append((EventType.snapshot, msgspec.json.encode(text)))
         answer.cursor = self._log.append(execution.thread_id, execution.id, execution.attempt, entries=entries)
 
-    async def ask(self, claim: Claim, answer: Answer, steps: Sequence[AnswerStep], heartbeat: "Heartbeat") -> None:
-        """Stream the model's next words onto the log and into the answer. Raises `ModelCallError`."""
+    async def ask(self, claim: Claim, answer: Answer, *, behind: Sequence[AnswerStep], heartbeat: "Heartbeat") -> None:
+        """Stream the model's next words onto the log and into the answer, behind the steps. Raises `ModelCallError`."""
         execution = claim.execution
         thread_id, execution_id, attempt = execution.thread_id, execution.id, execution.attempt
         append = self._log.append_chunks
-        request = await self._request(claim, answer, steps)
+        request = await self._request(claim, answer, behind)
         answer.begin_step()
         answer.model = request.model
-        begun: float | None = None if steps else self._clock.monotonic()
+        begun: float | None = None if behind else self._clock.monotonic()
 
         def take(chunks: ModelChunks) -> None:
             nonlocal begun

@@ -121,16 +121,16 @@ class Turn:
     async def _work(self, claim: Claim, answer: Answer, heartbeat: Heartbeat) -> bool:
         """To the answer's end; True when it waits for somebody instead."""
         if claim.agent is None:
-            await self._asking.ask(claim, answer, (), heartbeat)
+            await self._asking.ask(claim, answer, behind=(), heartbeat=heartbeat)
             return False
         seconds = claim.agent.limits.max_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await self._take_steps(claim, claim.agent, answer, heartbeat)
+                return await self._take_steps(claim, claim.agent, answer=answer, heartbeat=heartbeat)
         except TimeoutError as error:
             raise ModelCallError("time_limit", f"The agent worked for {seconds:g} seconds without an end") from error
 
-    async def _take_steps(self, claim: Claim, agent: Agent, answer: Answer, heartbeat: Heartbeat) -> bool:
+    async def _take_steps(self, claim: Claim, agent: Agent, *, answer: Answer, heartbeat: Heartbeat) -> bool:
         steps = list(claim.steps)
         while True:
             if steps:
@@ -141,7 +141,7 @@ class Turn:
                     continue
             if len(steps) >= agent.limits.max_steps:
                 raise ModelCallError("step_limit", f"The agent called tools {len(steps)} times without an end")
-            await self._asking.ask(claim, answer, steps, heartbeat)
+            await self._asking.ask(claim, answer, behind=steps, heartbeat=heartbeat)
             if not answer.calls:
                 return False
             steps.append(await self._caller.record(answer, agent.tools, steps))

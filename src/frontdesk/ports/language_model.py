@@ -20,7 +20,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolCallPart(msgspec.Struct, frozen=True, gc=False):
-    """A piece of a call that the model asks for: the first has its `id` and `name`, the arguments come piece by piece."""
+    """A piece of a call that the model asks for: the first has `id` and `name`, the arguments come piece by piece."""
 
     index: int
     id: str | None = None

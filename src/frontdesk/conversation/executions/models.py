@@ -66,8 +66,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """One answer in the making. `attempt` is its fence: it grows with each runner that takes it over.
 
     `checkpoint_cursor` is the log's cursor up to which the answer's text is stored in its message;
-    `cancel_requested_at` is when somebody in another process asked its runner to stop it. `restarts` counts the attempts
-    that were given up in the middle; `resume_cursor` is where the last one that went to wait had come to.
+    `cancel_requested_at` is when somebody in another process asked its runner to stop it. `restarts` counts the
+    attempts that were given up in the middle; `resume_cursor` is how far the last one that went to wait had come.
     """
 
     id: str

@@ -119,7 +119,7 @@ def list_following(connection: Connection, thread_id: str, *, after: int, limit:
 def list_branch(
     connection: Connection, thread_id: str, leaf_id: str, *, limit: int
 ) -> list[tuple[Role, str, str | None]]:
-    """Role, text and execution of the branch that ends in `leaf_id`, oldest first, at most its last `limit` messages."""
+    """Role, text and execution of the last `limit` messages of the branch that ends in `leaf_id`, oldest first."""
     rows = _BRANCH.all(connection, {"thread_id": thread_id, "leaf_id": leaf_id, "limit": limit})
     return [(Role(row["role"]), row["text"], row["execution_id"]) for row in reversed(rows)]
 

@@ -28,6 +28,14 @@ class Decision(StrEnum):
     reject = "reject"
 
 
+class CallPlace(msgspec.Struct, frozen=True):
+    """Which call is meant; `call_id` is the model's name for it."""
+
+    thread_id: str
+    execution_id: str
+    call_id: str
+
+
 class InputService:
     """Whatever has been brought once stands: a repetition, or another answer to the same question, changes nothing."""
 
@@ -37,10 +45,11 @@ class InputService:
         self._tools = tools
         self._clock = clock
 
-    async def bring_result(
-        self, principal: Principal, thread_id: str, execution_id: str, call_id: str, *, content: str, is_error: bool
-    ) -> ToolCall:
-        """The result of a call that is made outside. Raises `NotFoundError`, `NotAllowedError`, `CallNotAwaitedError`."""
+    async def bring_result(self, principal: Principal, place: CallPlace, *, content: str, is_error: bool) -> ToolCall:
+        """The result of a call that is made outside.
+
+        Raises `NotFoundError`, `NotAllowedError`, `CallNotAwaitedError`.
+        """
         error = "client_failed" if is_error else None
         content = content.replace("\0", "\ufffd")
         stored = failure("client_failed", content) if is_error else content
@@ -53,14 +62,12 @@ class InputService:
             now = self._clock.now()
             return tool_calls.settle(connection, call, content=stored, error_code=error, now=now)
 
-        return await self._bring(principal, thread_id, execution_id, call_id, answer)
+        return await self._bring(principal, place, answer)
 
     async def decide(
         self,
         principal: Principal,
-        thread_id: str,
-        execution_id: str,
-        call_id: str,
+        place: CallPlace,
         *,
         decision: Decision,
         arguments: dict[str, Any] | None = None,
@@ -79,7 +86,7 @@ class InputService:
                 wanted = self._edited(call, arguments)
             return tool_calls.approve(connection, call, arguments=wanted, state=self._next_state(call))
 
-        return await self._bring(principal, thread_id, execution_id, call_id, answer)
+        return await self._bring(principal, place, answer)
 
     async def list_calls(
         self, principal: Principal, thread_id: str, execution_id: str
@@ -98,21 +105,19 @@ class InputService:
     async def _bring(
         self,
         principal: Principal,
-        thread_id: str,
-        execution_id: str,
-        call_id: str,
+        place: CallPlace,
         answer: Callable[[Connection, ToolCall], ToolCall | None],
     ) -> ToolCall:
         def work(connection: Connection) -> tuple[ToolCall, bool]:
-            threads.get(connection, principal, thread_id, lock=True)
-            execution = executions.get(connection, thread_id, execution_id)
-            call = tool_calls.find(connection, execution_id, call_id)
+            threads.get(connection, principal, place.thread_id, lock=True)
+            execution = executions.get(connection, place.thread_id, place.execution_id)
+            call = tool_calls.find(connection, execution.id, place.call_id)
             answered = answer(connection, call)
             return (call, False) if answered is None else (answered, resume_execution(connection, execution))
 
         call, resumes = await self._database.write(work)
         if resumes:
-            self._engine.resume(execution_id)
+            self._engine.resume(place.execution_id)
         return call
 
     def _edited(self, call: ToolCall, arguments: dict[str, Any] | None) -> str:

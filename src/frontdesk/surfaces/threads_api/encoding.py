@@ -15,12 +15,6 @@ from frontdesk.errors import BadCursorError
 from frontdesk.ports.thread_log import TERMINAL, Event, EventType
 
 _CURSOR = re.compile(r"(?P<cursor>(?:[0-9a-z]{1,32}|stored|stored-void)-[0-9]{1,18})?(?P<skip>~1)?", re.ASCII)
-_CALLS = {
-    EventType.tool_call_started: "running",
-    EventType.tool_call_completed: "running",
-    EventType.tool_call_failed: "running",
-    EventType.input_requested: "waiting",
-}
 _DONE = b"data: [DONE]\n\n"
 _STATES = {
     EventType.execution_queued: "queued",
@@ -28,7 +22,19 @@ _STATES = {
     EventType.execution_restarted: "restarted",
     EventType.execution_resumed: "running",
     EventType.progress: "running",
+    EventType.tool_call_started: "running",
+    EventType.tool_call_completed: "running",
+    EventType.tool_call_failed: "running",
+    EventType.input_requested: "waiting",
 }
+_CALLS = frozenset(
+    {
+        EventType.tool_call_started,
+        EventType.tool_call_completed,
+        EventType.tool_call_failed,
+        EventType.input_requested,
+    }
+)
 
 
 def parse_last_event_id(text: str | None) -> tuple[str | None, int]:
@@ -75,9 +81,8 @@ class ThreadsApiEncoder:
 
     def _frames(self, event: Event) -> list[bytes]:
         if (state := _STATES.get(event.type)) is not None:
-            return [self._state(state)]
-        if (state := _CALLS.get(event.type)) is not None:
-            return [self._state(state, tool_call=msgspec.Raw(event.payload))]
+            more = {"tool_call": msgspec.Raw(event.payload)} if event.type in _CALLS else {}
+            return [self._state(state, **more)]
         if event.type is EventType.snapshot:
             return [self._text(msgspec.json.decode(event.payload, type=StoredText))]
         if event.type not in TERMINAL:

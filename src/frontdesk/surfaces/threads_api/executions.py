@@ -4,6 +4,7 @@ import msgspec
 from fastapi import Request
 
 from frontdesk.conversation.executions.models import Execution
+from frontdesk.conversation.tool_calls.inputs import CallPlace
 from frontdesk.conversation.tool_calls.making import told
 from frontdesk.conversation.tool_calls.models import ToolCall
 from frontdesk.http.description import problems
@@ -28,7 +29,7 @@ async def bring_result(
 ) -> object:
     content = body.error if body.error is not None else _text(body.result)
     call = await services(request).inputs.bring_result(
-        caller, thread_id, execution_id, body.call_id, content=content, is_error=body.error is not None
+        caller, CallPlace(thread_id, execution_id, body.call_id), content=content, is_error=body.error is not None
     )
     return told(call)
 
@@ -39,9 +40,7 @@ async def decide(
 ) -> object:
     call = await services(request).inputs.decide(
         caller,
-        thread_id,
-        execution_id,
-        body.call_id,
+        CallPlace(thread_id, execution_id, body.call_id),
         decision=body.decision,
         arguments=body.arguments,
         feedback=body.feedback,
