@@ -56,6 +56,10 @@ async def calls_of(core: Core, thread_id: str, execution_id: str) -> list[ToolCa
     return (await core.inputs.list_calls(core.user, thread_id, execution_id))[1]
 
 
+def place(thread_id: str, call: ToolCall) -> CallPlace:
+    return CallPlace(thread_id, call.execution_id or "", call.call_id)
+
+
 async def waiting(core: Core, thread_id: str, execution_id: str) -> list[ToolCall]:
     """The calls of an execution that has gone to wait."""
     await until(lambda: core.executions(thread_id), lambda rows: rows[-1].state == "waiting")
@@ -173,11 +177,11 @@ async def test_a_client_tool_waits_for_its_result(core: Core) -> None:
     assert await core.stored_text(message) == "go "
     bring = core.inputs.bring_result
     for _ in range(2):  # a repetition changes nothing
-        await bring(core.user, CallPlace(thread_id, execution_id, second.call_id), content="two", is_error=False)
+        await bring(core.user, place(thread_id, second), content="two", is_error=False)
     assert (await core.executions(thread_id))[-1].state == "waiting"
-    again = await bring(core.user, CallPlace(thread_id, execution_id, second.call_id), content="other", is_error=True)
+    again = await bring(core.user, place(thread_id, second), content="other", is_error=True)
     assert again.content == "two"
-    await bring(core.user, CallPlace(thread_id, execution_id, first.call_id), content="one", is_error=False)
+    await bring(core.user, place(thread_id, first), content="one", is_error=False)
     events += await read_all(reader)
     assert "execution_resumed" in course(events)
     assert "execution_restarted" not in course(events)
@@ -196,9 +200,7 @@ async def test_who_joins_while_an_answer_waits_is_told_what_for(core: Core) -> N
     events = await read_until(reader, EventType.input_requested)
     (asked,) = payloads(events, EventType.input_requested)
     assert (asked["call_id"], asked["tool"], asked["arguments"]) == (call.call_id, "ask", {"a": 1})
-    await core.inputs.bring_result(
-        core.user, CallPlace(thread_id, execution_id, call.call_id), content="x", is_error=False
-    )
+    await core.inputs.bring_result(core.user, place(thread_id, call), content="x", is_error=False)
     rest = await read_all(reader)
     assert shown(events + rest) == tokens(3) * 2
 
@@ -227,7 +229,7 @@ async def test_a_call_that_needs_approval_is_made_only_with_it(
     for _ in range(2):
         await core.inputs.decide(
             core.user,
-            CallPlace(thread_id, execution_id, call.call_id),
+            place(thread_id, call),
             decision=decision,
             arguments=arguments,
             feedback="not today",
@@ -245,16 +247,14 @@ async def test_what_is_brought_must_be_wanted(core: Core) -> None:
     pay, _ask = await waiting(core, thread_id, execution_id)
     bring, decide = core.inputs.bring_result, core.inputs.decide
     with pytest.raises(CallNotAwaitedError):
-        await bring(core.user, CallPlace(thread_id, execution_id, pay.call_id), content="x", is_error=False)
+        await bring(core.user, place(thread_id, pay), content="x", is_error=False)
     with pytest.raises(NotFoundError):
         await bring(core.user, CallPlace(thread_id, execution_id, "call_other"), content="x", is_error=False)
     with pytest.raises(NotFoundError):
-        await bring(a_user(), CallPlace(thread_id, execution_id, pay.call_id), content="x", is_error=False)
+        await bring(a_user(), place(thread_id, pay), content="x", is_error=False)
     for arguments in (None, {"a": "x"}):
         with pytest.raises(BadArgumentsError):
-            await decide(
-                core.user, CallPlace(thread_id, execution_id, pay.call_id), decision=Decision.edit, arguments=arguments
-            )
+            await decide(core.user, place(thread_id, pay), decision=Decision.edit, arguments=arguments)
     assert (await core.executions(thread_id))[-1].state == "waiting"
 
 
@@ -268,9 +268,7 @@ async def test_an_answer_that_waits_can_be_stopped(core: Core) -> None:
     events = await read_all(reader)
     assert events[-1].type is EventType.execution_interrupted
     assert await core.stored_text(message) == tokens(3)
-    late = await core.inputs.bring_result(
-        core.user, CallPlace(thread_id, execution_id, call.call_id), content="x", is_error=False
-    )
+    late = await core.inputs.bring_result(core.user, place(thread_id, call), content="x", is_error=False)
     assert (late.state, late.error_code) == (CallState.failed, "interrupted")
     assert shown(await core.answer(thread_id, model=script(""))) == tokens(3)
 
@@ -325,9 +323,7 @@ async def test_an_answer_waits_across_a_restart(database_url: str, model_stub: M
     async with open_core(database_url, model_stub.url, tools=tools, user=user, max_attempts=1) as second:
         reader = await second.feed.open(user, thread_id, execution_id, after=seen[-1].cursor)
         fresh = await second.feed.open(user, thread_id, execution_id)
-        await second.inputs.bring_result(
-            user, CallPlace(thread_id, execution_id, call.call_id), content="late", is_error=False
-        )
+        await second.inputs.bring_result(user, place(thread_id, call), content="late", is_error=False)
         assert shown(seen + await read_all(reader)) == "go late "
         assert shown(await read_all(fresh)) == "go late "
         assert await second.stored_text(message) == "go late "

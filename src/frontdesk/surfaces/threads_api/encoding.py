@@ -81,8 +81,7 @@ class ThreadsApiEncoder:
 
     def _frames(self, event: Event) -> list[bytes]:
         if (state := _STATES.get(event.type)) is not None:
-            more = {"tool_call": msgspec.Raw(event.payload)} if event.type in _CALLS else {}
-            return [self._state(state, **more)]
+            return [self._state(state, call=event.payload if event.type in _CALLS else None)]
         if event.type is EventType.snapshot:
             return [self._text(msgspec.json.decode(event.payload, type=StoredText))]
         if event.type not in TERMINAL:
@@ -94,14 +93,15 @@ class ThreadsApiEncoder:
             return []
         return [self._state("completed" if event.type is EventType.execution_completed else "interrupted", "stop")]
 
-    def _state(self, state: str, finish_reason: str | None = None, **more: Any) -> bytes:
+    def _state(self, state: str, finish_reason: str | None = None, *, call: bytes | None = None) -> bytes:
         chunk: dict[str, Any] = {
             "id": self._thread_id,
             "object": "chat.completion.chunk",
             "agent_status": state,
             "choices": [{"delta": {}, "finish_reason": finish_reason}],
-            **more,
         }
+        if call is not None:
+            chunk["tool_call"] = msgspec.Raw(call)
         return msgspec.json.encode(chunk)
 
     def _text(self, stored: StoredText) -> bytes:
