@@ -48,7 +48,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class McpConnection:
-    """Speaks the protocol's versions that have a handshake, to 2025-11-25. `take` gets every list of tools, in a thread.
+    """Speaks the protocol's versions that have a handshake, to 2025-11-25. `take` gets every list, in a thread.
 
     The server's answers are handed on as they are: the package would check them against schemas that the server itself
     states, in time that the server determines.
