@@ -47,7 +47,9 @@ class McpToolSource:
     async def open(self) -> None:
         command = self._declared.command
         if command is not None and shutil.which(command) is None:
-            raise ConfigurationError(f"mcp: {self._declared.name}: command: there is no program {command!r}")
+            raise ConfigurationError(
+                f"CHAT_TOOLS_FILE: mcp: {self._declared.name}: command: there is no program {command!r}"
+            )
         await self._connection.open()
 
     async def aclose(self) -> None:
