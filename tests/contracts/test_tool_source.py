@@ -90,7 +90,8 @@ async def test_an_output_has_a_bound(sourced: Sourced) -> None:
 
 async def test_cancelling_gives_a_call_up(sourced: Sourced) -> None:
     call = asyncio.create_task(sourced.call("hang"))
-    await asyncio.sleep(0)
+    done, _ = await asyncio.wait({call}, timeout=0.3)
+    assert not done
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -100,7 +101,7 @@ async def test_cancelling_gives_a_call_up(sourced: Sourced) -> None:
 async def test_closing_leaves_no_task_behind_and_ends_calls(sourced: Sourced) -> None:
     await sourced.call("echo", text="before")
     hanging = asyncio.create_task(sourced.call("hang"))
-    await asyncio.sleep(0)
+    await asyncio.wait({hanging}, timeout=0.3)
     others = asyncio.all_tasks() - {hanging}
     await sourced.source.aclose()
     with pytest.raises(ToolCallError):

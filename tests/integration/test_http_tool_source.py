@@ -84,7 +84,7 @@ async def test_only_the_given_headers_and_ours_go_out(source: HttpToolSource, ba
     assert output.status == 200
 
 
-@pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\x00b"])
+@pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\x00b", "a\ud800"])
 async def test_no_header_can_be_two(source: HttpToolSource, back_end_stub: BackEndStub, value: str) -> None:
     for asked in (
         context(headers={"accept-language": value}),

@@ -171,7 +171,9 @@ async def test_a_server_over_http_that_is_away_is_found_when_it_comes_and_comes_
 
 async def test_a_program_that_does_not_exist_stops_the_start_up() -> None:
     source = McpToolSource(DeclaredMcpServer(name="a", command="no-such-program"), max_output_bytes=MAX_BYTES)
-    with pytest.raises(ConfigurationError, match="CHAT_TOOLS_FILE: mcp: a: command: there is no program 'no-such-program'"):
+    with pytest.raises(
+        ConfigurationError, match="CHAT_TOOLS_FILE: mcp: a: command: there is no program 'no-such-program'"
+    ):
         await source.open()
     await source.aclose()
 

@@ -95,6 +95,13 @@ def test_older_drafts_are_what_they_say() -> None:
         ({"type": "object", "patternProperties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}, "too long"),
         ({"type": "object", "properties": {"a": {"pattern": "(?=a)b"}}}, "not a valid JSON Schema"),
         ({"type": "object", "properties": {"a": {"pattern": r"(a)\1"}}}, "not a valid JSON Schema"),
+        (
+            {"type": "object", "properties": {str(n): {"pattern": r"\pL{9}"} for n in range(33)}},
+            "more than 32 patterns",
+        ),
+        ({"type": "object", "patternProperties": {str(n): {} for n in range(33)}}, "more than 32 patterns"),
+        ({"type": "object", "properties": {"a": {"pattern": "a" * 1001}}}, "longer than 1000"),
+        ({"type": "object", "properties": {str(n): {"$ref": "#"} for n in range(5000)}}, "too many parts"),
         ({"type": "object", "properties": {"a": {"pattern": "((a{100}){100}){100}"}}}, "not a valid JSON Schema"),
         (
             {

@@ -127,6 +127,7 @@ def test_a_file_beside_the_catalogue_is_found() -> None:
         ("openapi: {include: [a]}", "openapi: it needs one of url, file"),
         ("openapi: {url: /a, file: b}", "openapi: it needs one of url, file"),
         ("openapi: {url: 'http://evil.example/openapi.json'}", "openapi: url: it is a path below API_BASE_URL"),
+        ('openapi: {url: "/a\\r\\nHost: b"}', "openapi: url: it is a path below API_BASE_URL"),
         ("openapi: {url: //evil.example/a}", "openapi: url: it is a path below API_BASE_URL"),
         ("mcp: [{name: a}]", "mcp[0] (a): it needs one of url, command"),
         ("mcp: [{name: a, url: 'ftp://b'}]", "mcp[0] (a): url: it begins with"),

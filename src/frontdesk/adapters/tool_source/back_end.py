@@ -50,7 +50,7 @@ _HOP_BY_HOP = frozenset(
 _OURS = _HOP_BY_HOP | {"host", "content-length", "content-type", "expect", "x-agent-session-id", "idempotency-key"}
 _NOT_HANDED_BACK = _HOP_BY_HOP | {"set-cookie", "set-cookie2"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 
 
 class BackEnd:

@@ -57,6 +57,8 @@ class McpToolSource:
 
     def _take(self, stated: list[Any]) -> None:
         listing = read_listing(stated, self._declared)
+        if listing == self._listing:
+            return
         for one in listing.left_out:
             if one not in self._listing.left_out:
                 _logger.warning("a tool is left out", server=self._declared.name, tool=one.name, reason=one.reason)
