@@ -43,6 +43,7 @@ def names(source: McpToolSource) -> set[str]:
 
 
 async def test_a_server_that_dies_is_started_again(source: McpToolSource) -> None:
+    before = source.tools()
     with pytest.raises(ToolCallError) as caught:
         await source.call("stub_die", {}, CONTEXT)
     assert (caught.value.kind, caught.value.was_made) == ("backend_unreachable", True)
@@ -53,6 +54,7 @@ async def test_a_server_that_dies_is_started_again(source: McpToolSource) -> Non
     assert (caught.value.kind, caught.value.was_made) == ("backend_unreachable", False)
     await until(lambda: source.status().problem is None)
     assert (await source.call("stub_echo", {"text": "again"}, CONTEXT)).content == "again"
+    assert source.tools() is before, "nothing has changed"
 
 
 async def test_tools_that_come_later_are_there_at_once(source: McpToolSource) -> None:
@@ -178,8 +180,20 @@ async def test_a_program_that_does_not_exist_stops_the_start_up() -> None:
     await source.aclose()
 
 
-async def test_a_program_that_is_no_server_is_a_problem_and_no_hindrance() -> None:
-    declared = DeclaredMcpServer(name="a", command=sys.executable, args=["-c", "print('hello')"])
+@pytest.mark.parametrize(
+    "declared",
+    [
+        DeclaredMcpServer(name="a", command=sys.executable, args=["-c", "print('hello')"]),
+        DeclaredMcpServer(
+            name="a", command=sys.executable, args=["-c", r"print('\xff')"], env={"PYTHONIOENCODING": "latin-1"}
+        ),
+        DeclaredMcpServer(name="a", url="http://127.0.0.1:9/mcp"),
+        DeclaredMcpServer(name="a", url="http://[::1:9/mcp"),
+        DeclaredMcpServer(name="a", url="http://"),
+    ],
+    ids=["words", "no UTF-8", "nobody", "no address", "no host"],
+)
+async def test_what_is_no_server_is_a_problem_and_no_hindrance(declared: DeclaredMcpServer) -> None:
     source = McpToolSource(declared, max_output_bytes=MAX_BYTES)
     await source.open()
     assert source.status().problem is not None

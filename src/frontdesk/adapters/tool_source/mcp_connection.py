@@ -39,9 +39,15 @@ _FAILURES = (
     MCPError,
     httpx2.HTTPError,
     httpx2.StreamError,
+    httpx2.InvalidURL,
     BrokenResourceError,
     ClosedResourceError,
     EndOfStream,
+    # What a server says may also trip the package up.
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
 )
 
 _logger = structlog.get_logger(__name__)
@@ -160,10 +166,10 @@ class McpConnection:
             problem = _described(failures)
         finally:
             self._dispatcher = None
+            self._settled.set()
         if problem != self.problem:
             _logger.warning("an MCP server is not connected", server=self._declared.name, reason=problem)
         self.problem = problem
-        self._settled.set()
 
 
 class _Dispatcher(JSONRPCDispatcher):
