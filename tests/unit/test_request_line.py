@@ -107,9 +107,9 @@ def test_no_argument_changes_the_path(document_id: str, query: str, tags: list[s
 
 
 def test_a_query_carries_what_is_there() -> None:
-    arguments = {"document_id": "a", "number": 1, "q": {"a": [True, None]}, "tags": [1, None, "b&c=d", False]}
+    arguments = {"document_id": "a", "number": 1, "q": {"a": [True, None]}, "tags": [1, None, "b&c=d/e", False]}
     target = request_target(CALL, arguments)
-    assert target.endswith("/versions/1?q=%7B%22a%22%3A%20%5Btrue%2C%20null%5D%7D&tag=1&tag=b%26c%3Dd&tag=false")
+    assert target.endswith("/versions/1?q=%7B%22a%22%3A%20%5Btrue%2C%20null%5D%7D&tag=1&tag=b%26c%3Dd%2Fe&tag=false")
     assert request_target(CALL, {"document_id": "a", "number": 1}) == "/api/v1/documents/a/versions/1"
 
 
