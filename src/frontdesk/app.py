@@ -5,13 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontdesk import __version__
 from frontdesk.bootstrap import running_services
-from frontdesk.errors import FrontdeskError
 from frontdesk.http import problems
 from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
@@ -70,9 +67,7 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     http.include_router(operations.router)
-    http.add_exception_handler(FrontdeskError, problems.on_frontdesk_error)
-    http.add_exception_handler(RequestValidationError, problems.on_validation_error)
-    http.add_exception_handler(HTTPException, problems.on_http_exception)
+    problems.handle(http)
     return http
 
 

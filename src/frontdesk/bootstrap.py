@@ -12,6 +12,7 @@ from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageMode
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
+from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
@@ -25,7 +26,7 @@ from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_current
 from frontdesk.errors import ConfigurationError
 from frontdesk.http.event_stream import OpenStreams
-from frontdesk.http.services import Services
+from frontdesk.http.services import Operations, Services
 from frontdesk.identity.limits import LoginThrottle
 from frontdesk.identity.passwords import Passwords
 from frontdesk.identity.standings import Standings
@@ -51,6 +52,10 @@ class Engine(ExecutionEngine, Protocol):
 
 
 class Worker(Protocol):
+    async def check(self) -> None:
+        """Raises `UnavailableError` when it takes no executions."""
+        ...
+
     async def run(self, stop: asyncio.Event, *, announce: Callable[[], None]) -> None:
         """Run executions until `stop`, then let go of them."""
         ...
@@ -106,13 +111,15 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             streams=streams,
             measurements=measurements,
             models=parts.models,
-            health=_health(parts, engine, limiter),
+            health=_server_health(parts, engine, limiter),
+            count_unfinished=conversation.count_unfinished,
         )
 
 
 @asynccontextmanager
-async def running_worker(settings: Settings, *, shares_log: bool = True) -> AsyncIterator[Worker]:
-    """What runs executions for servers elsewhere, opened and closed. Raises `ConfigurationError`.
+async def running_worker(settings: Settings, *, shares_log: bool = True) -> AsyncIterator[tuple[Worker, Operations]]:
+    """What runs executions for servers elsewhere, and what operators see of it, opened and closed. Raises
+    `ConfigurationError`.
 
     Without `shares_log` it may run on a log of its own: streams elsewhere then show nothing of its answers.
     """
@@ -130,12 +137,22 @@ async def running_worker(settings: Settings, *, shares_log: bool = True) -> Asyn
         await runner.open()
         stack.push_async_callback(runner.aclose)
         _watch(parts.measurements, database=parts.database, log=parts.log, running=lambda: runner.running)
-        yield TemporalWorker(
+        worker = TemporalWorker(
             address=address,
             namespace=settings.temporal_namespace,
             runner=runner,
             concurrency=settings.engine_concurrency,
             drain=settings.drain_seconds,
+        )
+        yield (
+            worker,
+            Operations(
+                settings=settings,
+                clock=parts.clock,
+                measurements=parts.measurements,
+                health=_worker_health(parts, worker),
+                count_unfinished=lambda: parts.database.read(executions.count_unfinished),
+            ),
         )
 
 
@@ -266,13 +283,26 @@ def _language_model(settings: Settings) -> LanguageModel:
     )
 
 
-def _health(parts: _Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:
+def _server_health(parts: _Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:
+    settings = parts.settings
+    # Where others make the answers, messages are accepted and answers read without them and without a provider.
+    makes_answers = settings.temporal_address is None
     checks = {
         "database": (parts.database.check, True),
-        "log": (parts.log.check, parts.settings.redis_url is None),  # a shared one may be away: answers go on
-        "engine": (engine.check, True),
+        "log": (parts.log.check, settings.redis_url is None),  # a shared one may be away: answers go on
+        "engine": (engine.check, makes_answers),
         "limiter": (limiter.check, False),
-        "provider": (parts.models.check, parts.settings.llm_enabled),
+        "provider": (parts.models.check, makes_answers and settings.llm_enabled),
+    }
+    return Health(checks, clock=parts.clock)
+
+
+def _worker_health(parts: _Parts, worker: Worker) -> Health:
+    checks = {
+        "database": (parts.database.check, True),
+        "log": (parts.log.check, False),
+        "engine": (worker.check, True),
+        "provider": (parts.models.check, True),
     }
     return Health(checks, clock=parts.clock)
 

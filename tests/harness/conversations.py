@@ -34,7 +34,7 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.thread_log import Event, EventType, ThreadLog
 
-SECONDS = 20
+SECONDS = 60
 _POLL_SECONDS = 0.01
 
 

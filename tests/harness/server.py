@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,13 +17,16 @@ from harness.threads_client import ThreadsClient
 
 PASSWORD = "correct horse battery staple"
 POLL_SECONDS = 0.02
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 # Below the range from which the kernel takes the ports of outgoing connections: a restart finds its port free.
 PORTS = range(18600, 18900)
 
 
 class Server:
-    """`settings` are environment variables without their prefix `CHAT_`, in lower case."""
+    """`settings` are environment variables without their prefix `CHAT_`, in lower case.
+
+    `workers` are the addresses of processes that make its answers: what is measured is measured of all together.
+    """
 
     def __init__(
         self,
@@ -33,9 +36,11 @@ class Server:
         directory: Path,
         settings: dict[str, object],
         ports: range = PORTS,
+        workers: Sequence[str] = (),
     ) -> None:
         self.port = lasting_port(ports)
         self.url = f"http://127.0.0.1:{self.port}"
+        self._workers = workers
         self.log = directory / "server.log"
         self.session = aiohttp.ClientSession(
             # Less than the server's own 5 s: a connection that it is just closing is not used again.
@@ -90,16 +95,14 @@ class Server:
         return client
 
     async def metric(self, name: str) -> float:
-        """The value of a measurement without labels."""
-        async with self.session.get(f"{self.url}/metrics") as response:
-            lines = (await response.text()).splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+        """The value of a measurement, which is named with its labels if it has some. It fails when nothing has it."""
+        found = [float(line.split()[-1]) for line in await self._measured() if line.startswith(f"{name} ")]
+        assert found, f"{name} is not measured"
+        return sum(found)
 
     async def total(self, name: str) -> float:
         """The sum of a measurement's values over all its labels."""
-        async with self.session.get(f"{self.url}/metrics") as response:
-            lines = (await response.text()).splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{"))
+        return sum(float(line.split()[-1]) for line in await self._measured() if line.startswith(f"{name}{{"))
 
     async def settled(self, name: str, value: float, *, seconds: float) -> float:
         """The measurement once it is `value`, or what it is when the time is over."""
@@ -136,6 +139,13 @@ class Server:
         if self.process.started:
             self.process.kill()
 
+    async def _measured(self) -> list[str]:
+        lines: list[str] = []
+        for url in (self.url, *self._workers):
+            async with self.session.get(f"{url}/metrics") as response:
+                lines += (await response.text()).splitlines()
+        return lines
+
     async def _answers(self) -> bool:
         try:
             async with self.session.get(f"{self.url}/health") as response:
@@ -152,8 +162,8 @@ async def serve(*, database_url: str, model_url: str, directory: Path, **setting
     """The program on a database that is brought to its newest revision first. It is killed at the end."""
     await asyncio.to_thread(upgrade, database_url)
     urls = {"database_url": database_url, "model_url": model_url}
-    async with parts_behind(directory, **urls, settings=settings) as more:
-        server = Server(**urls, directory=directory, settings=settings | more)
+    async with parts_behind(directory, **urls, settings=settings) as behind:
+        server = Server(**urls, directory=directory, settings=settings | behind.settings, workers=behind.workers)
         try:
             await server.start()
             yield server

@@ -18,12 +18,14 @@ def worker_process(
         "frontdesk",
         "worker",
         "--without-shared-log",
+        *("--port", "0"),
         log=folder / f"{name}.log",
         environment=inherited | named,
         directory=folder,
     )
 
 
-def await_worker(process: Process) -> None:
-    """Returns once it takes executions."""
+def await_worker(process: Process) -> str:
+    """Returns once it takes executions, with the address at which it answers operators."""
     await_output(process, "Frontdesk works for Temporal")
+    return await_output(process, r"Operators are answered on (\S+)").group(1)

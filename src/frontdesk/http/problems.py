@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
@@ -84,19 +85,26 @@ def render(error: FrontdeskError, request_id: str | None) -> Response:
     return response(msgspec.json.encode(body), error.status, headers, MEDIA_TYPE)
 
 
-async def on_frontdesk_error(request: Request, error: Exception) -> Response:
+def handle(http: FastAPI) -> None:
+    """Answer every failure of the application's with one."""
+    http.add_exception_handler(FrontdeskError, _on_frontdesk_error)
+    http.add_exception_handler(RequestValidationError, _on_validation_error)
+    http.add_exception_handler(HTTPException, _on_http_exception)
+
+
+async def _on_frontdesk_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, FrontdeskError):
         raise TypeError(error)
     return render(error, request.scope.get("request_id"))
 
 
-async def on_validation_error(request: Request, error: Exception) -> Response:
+async def _on_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise TypeError(error)
     return render(InvalidRequestError(errors=_fields(error.errors())), request.scope.get("request_id"))
 
 
-async def on_http_exception(request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     """The framework's own: an unknown path, a wrong method."""
     if not isinstance(error, HTTPException):
         raise TypeError(error)

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from frontdesk.errors import BadTokenError, ConfigurationError, UnauthenticatedError
 from frontdesk.http.bodies import decode_json, read_body
-from frontdesk.http.services import services
+from frontdesk.http.services import operations, services
 from frontdesk.identity.principal import Principal
 
 _PRINCIPAL = "frontdesk.principal"
@@ -69,7 +69,7 @@ async def _admit_user(request: Request) -> Principal:
 
 async def _admit_operator(request: Request) -> None:
     """Who watches the program: with the metrics token, or, while none is set, straight from this machine."""
-    expected = services(request).settings.metrics_token
+    expected = operations(request).settings.metrics_token
     forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
     if expected is None:
         if request.client is None or request.client.host not in _LOOPBACK or forwarded:
@@ -108,7 +108,7 @@ class DeclaredRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def admitted(request: Request) -> Response:
-            request.scope[_ARRIVED_AT] = services(request).clock.now()
+            request.scope[_ARRIVED_AT] = operations(request).clock.now()
             request.scope[_PRINCIPAL] = await self.declaration.admit(request)
             if request.method in _WITH_BODY:
                 await _take_body(request, has_json=self.body_field is not None)

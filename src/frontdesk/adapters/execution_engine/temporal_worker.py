@@ -25,6 +25,7 @@ from frontdesk.adapters.execution_engine.runner import ExecutionRunner, RunsElse
 from frontdesk.adapters.execution_engine.step import Step
 from frontdesk.adapters.execution_engine.temporal_calls import AWAY
 from frontdesk.errors import UnavailableError
+from frontdesk.observability.logging import request_bound
 from frontdesk.ports.thread_log import StaleAttemptError
 
 _HEARTBEAT = timedelta(seconds=1)
@@ -33,6 +34,7 @@ _ELSEWHERE_DELAY = timedelta(seconds=1)
 _STICKY_TIMEOUT = timedelta(seconds=2)
 _LEAVE_SECONDS = 3.0
 _RECONNECT_SECONDS = 1.0
+_CHECK_SECONDS = 1.5
 _logger = structlog.get_logger(__name__)
 
 
@@ -43,9 +45,10 @@ class Steps:
         self._runner = runner
 
     @activity.defn(name=RUN_STEP)
-    async def run_step(self, execution_id: str) -> Step:
-        """Run the execution until it ends, waits, or has done a step."""
-        running = self._runner.start(execution_id)
+    async def run_step(self, execution_id: str, request_id: str | None = None) -> Step:
+        """Run the execution until it ends, waits, or has done a step. Its log lines name the request."""
+        with request_bound(request_id):
+            running = self._runner.start(execution_id)
         if running is None:
             raise _retry("no_room", "The worker has no room", after=_ELSEWHERE_DELAY)
         try:
@@ -116,6 +119,21 @@ class TemporalWorker:
         self._concurrency = concurrency
         self._drain = drain
         self._task_queue = task_queue
+        self._client: Client | None = None
+        self._idle_because = "Temporal is not there yet"
+
+    async def check(self) -> None:
+        """Raises `UnavailableError` when it takes no executions: before it has reached Temporal, while Temporal does
+        not answer or the leases are not kept, and from when it is told to end.
+        """
+        self._runner.check()
+        if self._client is None:
+            raise UnavailableError(self._idle_because)
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._client.service_client.check_health()
+        except AWAY as error:
+            raise UnavailableError("Temporal cannot be reached") from error
 
     async def run(self, stop: asyncio.Event, *, announce: Callable[[], None] = lambda: None) -> None:
         """Take executions until `stop`, then let those go on that end in time and hand the others over.
@@ -126,6 +144,7 @@ class TemporalWorker:
         try:
             client = await self._connect(stopped)
             if client is not None:
+                self._client = client
                 announce()
                 await self._work(client, stopped)
         finally:
@@ -151,6 +170,7 @@ class TemporalWorker:
         working = asyncio.create_task(worker.run())
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+            self._client, self._idle_because = None, "The worker ends"
             if not working.done():
                 # Without a bound, a Temporal that is away would keep this process.
                 async with asyncio.timeout(self._drain + _LEAVE_SECONDS):
