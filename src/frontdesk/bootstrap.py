@@ -302,7 +302,7 @@ def _worker_health(parts: _Parts, worker: Worker) -> Health:
         "database": (parts.database.check, True),
         "log": (parts.log.check, False),
         "engine": (worker.check, True),
-        "provider": (parts.models.check, True),
+        "provider": (parts.models.check, parts.settings.llm_enabled),
     }
     return Health(checks, clock=parts.clock)
 

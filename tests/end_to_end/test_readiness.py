@@ -78,16 +78,20 @@ async def installation(
         yield Installation(server, worker, address, postgres, await server.user("ada"))
 
 
+@pytest.mark.parametrize("way", ["stop", "pause"])
 async def test_without_temporal_a_replica_stays_in_rotation_and_a_worker_is_not_ready(
-    installation: Installation, temporal: TemporalServer
+    installation: Installation, temporal: TemporalServer, way: str
 ) -> None:
     replica, worker, user = installation.server.url, installation.worker_url, installation.user
     for url in (replica, worker):
         body = await installation.ready(url, lambda status, down: (status, down) == (200, set()))
         assert body["status"] == "ok"
-    temporal.stop()
+    (temporal.stop if way == "stop" else temporal.pause)()
     degraded = await installation.ready(replica, lambda _, down: "engine" in down)
-    assert (degraded["status"], degraded["parts"]["engine"]["needed"]) == ("degraded", False)
+    engine = degraded["parts"]["engine"]
+    assert (degraded["status"], engine["needed"]) == ("degraded", False)
+    if way == "pause":
+        assert engine["detail"] == "no answer within 0.8 s", "no longer than a probe waits"
     refused = await installation.ready(worker, lambda status, _: status == 503)
     assert (refused["code"], down_in(refused)) == ("not_ready", {"engine"})
     await installation.assert_alive()
