@@ -144,16 +144,14 @@ async def running_worker(settings: Settings, *, shares_log: bool = True) -> Asyn
             concurrency=settings.engine_concurrency,
             drain=settings.drain_seconds,
         )
-        yield (
-            worker,
-            Operations(
-                settings=settings,
-                clock=parts.clock,
-                measurements=parts.measurements,
-                health=_worker_health(parts, worker),
-                count_unfinished=lambda: parts.database.read(executions.count_unfinished),
-            ),
+        operations = Operations(
+            settings=settings,
+            clock=parts.clock,
+            measurements=parts.measurements,
+            health=_worker_health(parts, worker),
+            count_unfinished=lambda: parts.database.read(executions.count_unfinished),
         )
+        yield worker, operations
 
 
 async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:

@@ -1,6 +1,7 @@
 """`frontdesk worker` as a process: killed, told to end, refused."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -92,6 +93,7 @@ async def test_a_worker_that_is_told_to_end_drains(api: Core, start: Start) -> N
     await assert_made_again(api, endless)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_worker_ends_in_time_when_temporal_does_not_answer(
     api: Core, start: Start, temporal: TemporalServer
 ) -> None:
@@ -126,9 +128,10 @@ async def test_the_served_program_with_a_worker(
     async with serve(database_url=database_url, model_url=model_stub.url, directory=tmp_path, **ran) as server:
         client = await server.user("ada")
         thread_id, other = await client.new_thread(), await client.new_thread()
+        client.headers |= {"X-Request-ID": "asked-by-ada"}
         execution_id = await client.begin(thread_id, script(new_id()))
         endless = await client.begin(other, script(new_id(), tokens=3000, pause_ms=10))
-        start("one")
+        one = start("one", log_format="json")
         answer = await _answer(client, thread_id, execution_id, lambda found: found["status"] == "completed")
         assert answer["text"] == tokens(5)
         shown = await _answer(client, other, endless, lambda found: found["text"] != "")
@@ -136,6 +139,9 @@ async def test_the_served_program_with_a_worker(
         stopped = await client.find_message(other, endless, role="assistant")
         assert stopped["status"] == "interrupted"
         assert stopped["text"].startswith(shown["text"])
+        records = [json.loads(line) for line in one.output().splitlines() if line.startswith("{")]
+        (ended,) = (r for r in records if r["event"] == "execution ended" and r["execution_id"] == execution_id)
+        assert ended["request_id"] == "asked-by-ada"
 
 
 async def _answer(

@@ -41,12 +41,10 @@ async def serving_operations(operations: Operations, sockets: list[socket.socket
         timeout_graceful_shutdown=_LEAVING_SECONDS,
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets))
-    try:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets))
         yield
-    finally:
         server.should_exit = True
-        await serving
 
 
 def _http(operations: Operations) -> FastAPI:
