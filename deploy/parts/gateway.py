@@ -10,9 +10,9 @@ from urllib.request import urlopen
 from deploy.parts.program import Program
 from frontdesk.settings import Settings
 
-READY_SECONDS = 60.0
-# Above the drain: what a process needs to let go of everything.
-LEAVE_SECONDS = 10.0
+READY_SECONDS = 100.0
+# Above the drain: what a process needs to let go of everything, on a machine that has no time for it.
+LEAVE_SECONDS = 30.0
 
 
 class Role:

@@ -78,7 +78,7 @@ async def scaled(request: pytest.FixtureRequest, model_stub: ModelStub) -> Async
         async with aiohttp.ClientSession() as session:
             user = await signed_in(session, url, password)
             yield Scaled(process, folder / ".frontdesk-scaled", url, user)
-        assert await asyncio.to_thread(process.stop, seconds=60) == 0
+        assert await asyncio.to_thread(process.stop, seconds=100) == 0
     assert not any(is_listening(base + offset) for offset in range(PORTS + 1)), "every part has ended"
     shutil.rmtree(folder)
 

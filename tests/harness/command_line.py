@@ -17,7 +17,7 @@ from typing import Self
 from harness.processes import SOURCE, Process
 
 POLL_SECONDS = 0.02
-PATIENCE_SECONDS = 60.0  # a busy machine takes long to start a process
+PATIENCE_SECONDS = 100.0  # a busy machine takes long to start a process
 
 
 def free_port() -> int:
