@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import Worker
 
+from frontdesk import __version__
 from frontdesk.adapters.execution_engine.orchestrator import (
     RUN_STEP,
     STALE_ATTEMPT,
@@ -144,9 +145,7 @@ class TemporalWorker:
         try:
             client = await self._connect(stopped)
             if client is not None:
-                self._client = client
-                announce()
-                await self._work(client, stopped)
+                await self._work(client, stopped, announce)
         finally:
             stopped.cancel()
 
@@ -165,9 +164,11 @@ class TemporalWorker:
             await asyncio.wait([stopped], timeout=_RECONNECT_SECONDS)
         return None
 
-    async def _work(self, client: Client, stopped: asyncio.Task[bool]) -> None:
+    async def _work(self, client: Client, stopped: asyncio.Task[bool], announce: Callable[[], None]) -> None:
         worker = self._worker(client)
         working = asyncio.create_task(worker.run())
+        self._client = client
+        announce()
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
             self._client, self._idle_because = None, "The worker ends"
@@ -186,6 +187,7 @@ class TemporalWorker:
         return Worker(
             client,
             task_queue=self._task_queue,
+            build_id=__version__,  # else it hashes every module, for half a second in which nothing else runs
             workflows=[AgentOrchestratorWorkflow],
             activities=[Steps(self._runner).run_step],
             max_concurrent_activities=self._concurrency,
