@@ -1,4 +1,4 @@
-"""Replicas that are told to end, and one that is killed with all its readers at once (R23)."""
+"""Replicas and workers that are told to end, and a replica that is killed with all its readers at once (R23)."""
 
 import asyncio
 import random
@@ -6,10 +6,11 @@ import secrets
 from contextlib import AsyncExitStack, suppress
 
 from chaos.findings import Findings, percentile
-from chaos.topology import Replica, Topology
+from chaos.topology import Topology
+from harness.processes import Process
 from harness.sse_client import Event, SseStream
 from harness.threads_client import LOST, ThreadsClient
-from harness.transcript import Transcript, follow, numbered, read
+from harness.transcript import TimedTranscript, follow, numbered, read
 
 EXIT_SECONDS = 10.0
 RESUMED_SECONDS = 15.0
@@ -29,15 +30,15 @@ async def prove_drains(topology: Topology, *, drains: int, streams: int = 20, to
     resumed: list[float] = []
     for number in range(drains):
         place = number % len(topology.replicas)
-        leaving = topology.replicas[place]
+        leaving = topology.servers[place]
         here, elsewhere = topology.straight(client)[place], topology.straight(client)[place - 1]
         readers = asyncio.gather(
             *(_read_on(findings, here, elsewhere, tokens, retries=retries, resumed=resumed) for _ in range(streams))
         )
-        await leaving.server.settled("frontdesk_streams_open", streams, seconds=30)
+        await leaving.settled("frontdesk_streams_open", streams, seconds=30)
         await asyncio.sleep(random.uniform(0.2, 1.0))
-        exits.append(await _end(findings, leaving))
-        await leaving.server.start()
+        exits.append(await _end(findings, leaving.process))
+        await leaving.start()
         await readers
     told = drains * streams
     low, high = RETRY_MILLISECONDS
@@ -58,12 +59,12 @@ async def prove_drains(topology: Topology, *, drains: int, streams: int = 20, to
     return findings
 
 
-async def _end(findings: Findings, replica: Replica) -> float:
+async def _end(findings: Findings, process: Process) -> float:
     """Seconds from SIGTERM to the exit."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    code = await asyncio.to_thread(replica.server.process.stop, seconds=3 * EXIT_SECONDS)
-    findings.expect(f"exit code {code}: {replica.server.process.output()[-1000:]}", when=code == 0)
+    code = await asyncio.to_thread(process.stop, seconds=3 * EXIT_SECONDS)
+    findings.expect(f"exit code {code}: {process.output()[-1000:]}", when=code == 0)
     return loop.time() - begun
 
 
@@ -97,19 +98,24 @@ def _script(tokens: int) -> str:
     return f"scripted?tokens={tokens}&pause_ms={BETWEEN_TOKENS_MILLISECONDS}&key={secrets.token_hex(4)}"
 
 
-class _Seen(Transcript):
-    """A transcript that knows when each frame came, in the loop's time, and when its reader was told to return."""
+class _Seen(TimedTranscript):
+    """A transcript that knows when its reader was told to return."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.times: list[float] = []
         self.retries: list[int] = []
+        self.begun = asyncio.Event()
 
     def take(self, event: Event) -> None:
-        self.times.append(asyncio.get_running_loop().time())
         fields = (line.partition(": ") for line in event.raw.decode().splitlines())
         self.retries += [int(value) for name, _, value in fields if name == "retry"]
         super().take(event)
+        if self.text:
+            self.begun.set()
+
+    @property
+    def longest_silence(self) -> float:
+        return max(now - last for last, now in zip(self.times, self.times[1:], strict=False))
 
     def first_after(self, moment: float) -> float:
         return next(at for at in self.times if at > moment)
@@ -124,6 +130,55 @@ def _judge(findings: Findings, seen: _Seen, tokens: int) -> None:
     findings.faults += seen.faults
     whole = seen.text == numbered(tokens) and seen.state == "completed"
     findings.expect(f"ended {seen.state}: {seen.text[-40:]!r}, {seen.states}", when=whole)
+
+
+async def prove_worker_drains(
+    topology: Topology, *, drains: int, answers: int, tokens: int = 300, few: int = 20
+) -> Findings:
+    """SIGTERM of a worker while answers run: those of `few` tokens end there, the others are handed over."""
+    findings = Findings("drains of workers")
+    client = await topology.user("leaving")
+    exits: list[float] = []
+    handed_over: list[_Seen] = []
+    for number in range(drains):
+        leaving = topology.workers[number % len(topology.workers)].worker
+        lengths = [few if place % 2 else tokens for place in range(answers)]
+        crowd = [_Seen() for _ in lengths]
+        async with asyncio.TaskGroup() as group:
+            for length, seen in zip(lengths, crowd, strict=True):
+                group.create_task(_read_through(findings, client, seen, length))
+            await asyncio.gather(*(seen.begun.wait() for seen in crowd))
+            exits.append(await _end(findings, leaving.process))
+            await leaving.start()
+        short = [seen for seen, length in zip(crowd, lengths, strict=True) if length == few]
+        again = [seen for seen in short if seen.restarts]
+        findings.expect(f"{len(again)} answers that could end in the drain were begun again", when=not again)
+        handed_over += [seen for seen in crowd if seen.restarts]
+    findings.expect("nothing was handed over", when=bool(handed_over))
+    silent = max((seen.longest_silence for seen in handed_over), default=0.0)
+    findings.at_most(f"an exit took {max(exits):.1f} s", max(exits), EXIT_SECONDS)
+    findings.at_most(f"an answer that was handed over was silent for {silent:.1f} s", silent, RESUMED_SECONDS)
+    findings.counts |= {
+        "SIGTERMs": drains,
+        "answers running at them": drains * answers,
+        "of them handed over": len(handed_over),
+        "seconds to exit p50": percentile(exits, 50),
+        "seconds to exit max": max(exits),
+        "seconds without a token when handed over max": silent,
+    }
+    return findings
+
+
+async def _read_through(findings: Findings, client: ThreadsClient, seen: _Seen, tokens: int) -> None:
+    """Over one connection: the replicas stay."""
+    thread_id = await client.new_thread()
+    execution_id = await client.begin(thread_id, _script(tokens))
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), client.join(thread_id, execution_id) as stream:
+            await _read(stream, seen)
+    except LOST as error:
+        findings.faults.append(f"a stream broke off while a worker ended: {error!r}")
+    _judge(findings, seen, tokens)
 
 
 async def prove_herd(topology: Topology, *, readers: int, tokens: int = 400) -> Findings:

@@ -5,7 +5,7 @@ import random
 
 from chaos.findings import Findings
 from chaos.load import Load, judge_end
-from chaos.topology import HOPS, Topology
+from chaos.topology import Topology
 from harness.fault_proxy import Faults
 from harness.model_stub import ModelStub
 
@@ -23,7 +23,7 @@ SETTINGS = {"llm_timeout_seconds": 5, "engine_max_attempts": 10_000}
 async def prove_hop_faults(
     topology: Topology, stub: ModelStub, *, rounds: int = 1, seconds: float = 2.0, rest: float = 1.0, writers: int = 8
 ) -> Findings:
-    """Each fault on each hop for `seconds`: now at every replica, now at one. What hung goes on, or is reset."""
+    """Each fault on each hop for `seconds`: now at every process, now at one. What hung goes on, or is reset."""
     findings = Findings("bad hops")
     client = await topology.user("hops")
     load = Load(stub, client, findings, tokens=40, pause_ms=15, may_fail=True)
@@ -32,15 +32,16 @@ async def prove_hop_faults(
         for _ in range(writers):
             group.create_task(load.converse())
         for _ in range(rounds):
-            for hop in HOPS:
+            for hop in topology.hops:
                 for faults in FAULTS.values():
-                    at = random.choice([topology.replicas, [random.choice(topology.replicas)]])
-                    topology.switch(hop, faults, replicas=at)
+                    everybody = topology.having(hop)
+                    at = random.choice([everybody, [random.choice(everybody)]])
+                    topology.switch(hop, faults, nodes=at)
                     await asyncio.sleep(seconds)
                     topology.switch(hop, Faults())
                     if faults.half_open and random.random() < 0.5:
-                        for replica in at:
-                            replica.hops[hop].reset_all()
+                        for node in at:
+                            node.hops[hop].reset_all()
                     made += 1
                     await asyncio.sleep(rest)
         load.stopping = True
