@@ -28,6 +28,7 @@ async def prove_drains(topology: Topology, *, drains: int, streams: int = 20, to
     exits: list[float] = []
     retries: list[int] = []
     resumed: list[float] = []
+    again = 0
     for number in range(drains):
         place = number % len(topology.replicas)
         leaving = topology.servers[place]
@@ -39,7 +40,7 @@ async def prove_drains(topology: Topology, *, drains: int, streams: int = 20, to
         await asyncio.sleep(random.uniform(0.2, 1.0))
         exits.append(await _end(findings, leaving.process))
         await leaving.start()
-        await readers
+        again += sum(seen.restarts > 0 for seen in await readers)
     told = drains * streams
     low, high = RETRY_MILLISECONDS
     findings.expect(f"{len(retries)} of {told} readers were told when to retry", when=len(retries) == told)
@@ -47,6 +48,7 @@ async def prove_drains(topology: Topology, *, drains: int, streams: int = 20, to
     spread = len(set(retries)) / max(1, len(retries))
     findings.expect(f"only {spread:.0%} of the times to retry differ", when=spread > 0.5 or len(retries) > high)
     findings.at_most(f"an exit took {max(exits):.1f} s", max(exits), EXIT_SECONDS)
+    _expect_none_again(findings, topology, again)
     findings.counts |= {
         "SIGTERMs": drains,
         "streams open at them": told,
@@ -55,8 +57,14 @@ async def prove_drains(topology: Topology, *, drains: int, streams: int = 20, to
         "ms to retry p50": percentile(retries, 50),
         "seconds until a reader had something again p50": percentile(resumed, 50),
         "the same, max": max(resumed, default=0.0),
+        "readers told that it was begun again": again,
     }
     return findings
+
+
+def _expect_none_again(findings: Findings, topology: Topology, again: int) -> None:
+    """A replica's end is no worker's."""
+    findings.expect(f"{again} answers were begun again", when=again == 0 or not topology.workers)
 
 
 async def _end(findings: Findings, process: Process) -> float:
@@ -76,7 +84,7 @@ async def _read_on(
     *,
     retries: list[int],
     resumed: list[float],
-) -> None:
+) -> "_Seen":
     """Reads where the answer runs until it is sent away, waits as it is told, and goes on elsewhere to the end."""
     thread_id = await here.new_thread()
     execution_id = await here.begin(thread_id, _script(tokens))
@@ -92,6 +100,7 @@ async def _read_on(
     await follow(elsewhere, thread_id, execution_id, seen, seconds=ANSWER_SECONDS)
     resumed.append(seen.first_after(left) - left)
     _judge(findings, seen, tokens)
+    return seen
 
 
 def _script(tokens: int) -> str:
@@ -182,7 +191,7 @@ async def _read_through(findings: Findings, client: ThreadsClient, seen: _Seen, 
 
 
 async def prove_herd(topology: Topology, *, readers: int, tokens: int = 400) -> Findings:
-    """All read at one replica, ten an answer; half of the answers run there too. It is killed, and all come back."""
+    """All read at one replica, ten an answer; without workers half run there too. It is killed, and all come back."""
     findings = Findings("herd")
     client = await topology.user("herd")
     at, herd, opening = topology.straight(client), [_Seen() for _ in range(readers)], asyncio.Semaphore(OPENED_AT_ONCE)
@@ -209,11 +218,13 @@ async def prove_herd(topology: Topology, *, readers: int, tokens: int = 400) -> 
         killed = asyncio.get_running_loop().time()
         await topology.servers[0].kill_and_restart()
     resumed = [seen.first_after(killed) - killed for seen in herd]
+    again = sum(seen.restarts > 0 for seen in herd)
+    _expect_none_again(findings, topology, again)
     findings.at_most(f"a reader resumed after {max(resumed):.1f} s", max(resumed), RESUMED_SECONDS)
     findings.counts |= {
         "readers": readers,
         "seconds until a reader had something again p50": percentile(resumed, 50),
         "the same, max": max(resumed),
-        "readers told that it was begun again": sum(seen.restarts > 0 for seen in herd),
+        "readers told that it was begun again": again,
     }
     return findings
