@@ -132,7 +132,7 @@ def temporal_proofs(*, long: bool) -> dict[str, tuple[ProveScaled, dict[str, obj
             lambda t, b: temporal_away.prove_temporal_faults(t, b, pause=60 if long else 10, rounds=5 if long else 1),
             {},
         ),
-        "leave": (lambda t, _b: drain.prove_worker_drains(t, drains=200 if long else 10, answers=50), {}),
+        "leave": (lambda t, _b: drain.prove_worker_drains(t, drains=200 if long else 6, answers=30), {}),
     }
 
 

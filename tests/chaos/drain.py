@@ -142,7 +142,7 @@ def _judge(findings: Findings, seen: _Seen, tokens: int) -> None:
 
 
 async def prove_worker_drains(
-    topology: Topology, *, drains: int, answers: int, tokens: int = 300, few: int = 20
+    topology: Topology, *, drains: int, answers: int, tokens: int = 300, few: int = 40
 ) -> Findings:
     """SIGTERM of a worker while answers run: those of `few` tokens end there, the others are handed over."""
     findings = Findings("drains of workers")
@@ -151,18 +151,18 @@ async def prove_worker_drains(
     handed_over: list[_Seen] = []
     for number in range(drains):
         leaving = topology.workers[number % len(topology.workers)].worker
-        lengths = [few if place % 2 else tokens for place in range(answers)]
-        crowd = [_Seen() for _ in lengths]
+        crowds: dict[int, list[_Seen]] = {}
         async with asyncio.TaskGroup() as group:
-            for length, seen in zip(lengths, crowd, strict=True):
-                group.create_task(_read_through(findings, client, seen, length))
-            await asyncio.gather(*(seen.begun.wait() for seen in crowd))
+            for length in (tokens, few):
+                crowds[length] = [_Seen() for _ in range(answers // 2)]
+                for seen in crowds[length]:
+                    group.create_task(_read_through(findings, client, seen, length))
+                await asyncio.gather(*(seen.begun.wait() for seen in crowds[length]))
             exits.append(await _end(findings, leaving.process))
             await leaving.start()
-        short = [seen for seen, length in zip(crowd, lengths, strict=True) if length == few]
-        again = [seen for seen in short if seen.restarts]
-        findings.expect(f"{len(again)} answers that could end in the drain were begun again", when=not again)
-        handed_over += [seen for seen in crowd if seen.restarts]
+        again = sum(seen.restarts > 0 for seen in crowds[few])
+        findings.expect(f"{again} answers that could end in the drain were begun again", when=again == 0)
+        handed_over += [seen for seen in crowds[tokens] if seen.restarts]
     findings.expect("nothing was handed over", when=bool(handed_over))
     silent = max((seen.longest_silence for seen in handed_over), default=0.0)
     findings.at_most(f"an exit took {max(exits):.1f} s", max(exits), EXIT_SECONDS)

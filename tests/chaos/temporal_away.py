@@ -100,18 +100,17 @@ class _Running:
     def __init__(self, users: _Users, *, tokens: int) -> None:
         self.users = users
         self.tokens = tokens
-        self.ids: list[str] = []
         self.gaps: list[float] = []
         self._reading: list[asyncio.Task[TimedTranscript]] = []
 
     async def begin(self, count: int) -> None:
         """Returns when all of them run."""
-        for _ in range(count):
-            key = secrets.token_hex(4)
-            thread_id, execution_id = await self.users.begin(self.tokens, key=key)
-            self.ids.append(execution_id)
-            self._reading.append(asyncio.create_task(self.users.watch(thread_id, execution_id)))
-            await self.users.load.stub.call(key, lambda _: True, seconds=DRAINED_SECONDS)
+        keys = [secrets.token_hex(4) for _ in range(count)]
+        for key in keys:
+            answer = await self.users.begin(self.tokens, key=key)
+            self._reading.append(asyncio.create_task(self.users.watch(*answer)))
+        for key in keys:
+            await self.users.load.stub.call(key, lambda _: True, seconds=GIVE_UP_SECONDS)
 
     async def judge(self, findings: Findings, outage: _Outage) -> None:
         for reading in self._reading:
@@ -130,9 +129,9 @@ async def prove_temporal_faults(
     *,
     pause: float,
     rounds: int = 1,
-    users: int = 20,
+    users: int = 10,
     running: int = 10,
-    interval: float = 1.0,
+    interval: float = 2.0,
 ) -> Findings:
     """`pause` is how long Temporal is away each time, and `interval` the time between a user's messages, in seconds."""
     findings, temporal = Findings("Temporal away"), topology.temporal

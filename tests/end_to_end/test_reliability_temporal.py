@@ -26,7 +26,7 @@ async def topology(running_topology: Topology) -> AsyncIterator[Topology]:
 
 
 async def test_an_absence_of_temporal_loses_nothing(topology: Topology, model_stub: ModelStub) -> None:
-    found = await temporal_away.prove_temporal_faults(topology, model_stub, pause=6, users=8, running=4)
+    found = await temporal_away.prove_temporal_faults(topology, model_stub, pause=6, users=4, running=4)
     assert found.faults == []
 
 
