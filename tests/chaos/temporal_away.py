@@ -201,6 +201,12 @@ async def _recover(users: _Users, outage: _Outage) -> None:
     outage.ready = await ready
 
 
+def _slowest(outages: list[_Outage]) -> dict[str, float]:
+    """Until drained, by kind."""
+    kinds = {outage.kind for outage in outages}
+    return {kind: max(outage.drained for outage in outages if outage.kind == kind) for kind in sorted(kinds)}
+
+
 async def _judge(users: _Users, outages: list[_Outage], gaps: list[float], asked: list[Asked]) -> None:
     findings = users.findings
     for one in asked:
@@ -227,7 +233,7 @@ async def _judge(users: _Users, outages: list[_Outage], gaps: list[float], asked
         "seconds of a request max": slow,
         "seconds until a stream began max": head,
         "answers accepted meanwhile": sum(meanwhile),
-        "seconds until they were drained max": drained,
+        **{f"{kind}: seconds until drained max": seconds for kind, seconds in _slowest(outages).items()},
         "seconds until ready max": ready,
         "tokens streamed meanwhile": len(gaps),
         "ms between tokens meanwhile p99": gap * 1000,
