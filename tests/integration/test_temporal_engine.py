@@ -84,6 +84,28 @@ async def test_a_worker_that_leaves_hands_its_answers_over(
     await log.aclose()
 
 
+async def test_a_worker_that_leaves_hands_all_of_them_over_at_once(
+    database_url: str, model_stub: ModelStub, temporal: TemporalServer
+) -> None:
+    """By Temporal, one as another: no tick comes to find what was forgotten."""
+    over, log = OverTemporal(temporal.address), in_process_log()
+    elsewhere = OverTemporal(temporal.address, over.task_queue, works=False)
+    async with _worker(database_url, model_stub, log=log, temporal=elsewhere) as api:
+        async with _worker(database_url, model_stub, log=log, temporal=over, lease=60) as worker:
+            threads = [await api.thread() for _ in range(100)]
+            for thread_id in threads:
+                await api.send(thread_id, model=script(new_id(), stall_at=3, fail_first=1))
+            await until(lambda: asyncio.sleep(0, _claimed(worker)), lambda claimed: claimed == len(threads))
+        async with _worker(database_url, model_stub, log=log, temporal=over):
+            rows = [row for thread_id in threads for row in await api.ended(thread_id)]
+    assert {(row.state, row.attempt) for row in rows} == {("completed", 2)}
+    await log.aclose()
+
+
+def _claimed(worker: Core) -> int:
+    return sum(run.answer is not None for run in worker.runner._runs.values())
+
+
 def _worker(url: str, stub: ModelStub, **options: Any) -> AbstractAsyncContextManager[Core]:
     return open_core(url, stub.url, tick=NEVER, **options)
 

@@ -54,6 +54,9 @@ class Steps:
                 await asyncio.wait([running], timeout=_HEARTBEAT.total_seconds())
         except asyncio.CancelledError:
             await self._leave(execution_id, running)
+        if running.cancelled() and not self._runner.is_open:
+            # Whichever step hears first that the worker ends drops the answers of all.
+            raise _retry("handed_over", "The worker ends", after=_SOON)
         return _result(running)
 
     async def _leave(self, execution_id: str, running: asyncio.Task[Step]) -> None:
@@ -64,8 +67,6 @@ class Steps:
             return
         if details is not None and details.worker_shutdown:
             await self._runner.aclose()
-            if running.cancelled():
-                raise _retry("handed_over", "The worker ends", after=_SOON)
             return
         raise _retry("left_running", "The answer goes on without this attempt", after=_ELSEWHERE_DELAY)
 
