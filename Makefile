@@ -44,13 +44,15 @@ bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes
 	$(call need,nginx,nginx-light)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, about 25 minutes
+chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, without and with workers, about 40 minutes
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --kills 200 --cuts 1000 $(ARGS)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing scaled --kills 40
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing temporal --kills 40
 
 chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, on every footing, hours
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --long $(ARGS)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --long --footing scaled
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --long --footing temporal
 
 histories: $(VENV)/dev.installed ## record the workflow's histories for this version, before a release
 	PYTHONPATH=src:tests $(BIN)/python -m replay

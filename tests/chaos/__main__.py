@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +28,7 @@ from chaos import (
     sends,
     slow_readers,
     stops,
+    temporal_away,
 )
 from chaos.findings import Findings
 from chaos.footing import Footing
@@ -48,9 +49,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument(
         "--footing",
-        choices=["sqlite", "postgresql", "scaled"],
+        choices=["sqlite", "postgresql", "scaled", "temporal"],
         default="sqlite",
-        help="one server on a database, or two over PostgreSQL and Redis with a bad network on every hop",
+        help="one server on a database, or two over PostgreSQL and Redis with a bad network on every hop, without and "
+        "with Temporal and two workers",
     )
     parser.add_argument("--kills", type=int, default=200, help="kill -9 of a server (default 200)")
     parser.add_argument("--cuts", type=int, default=1_000, help="cuts of readers (default 1,000)")
@@ -94,7 +96,7 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
 
 
 def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, dict[str, object]]]:
-    """As `proofs`, over two replicas."""
+    """As `proofs`, over two replicas, and over two workers beside them when that is the footing."""
     long = chosen.long
     killed = 1_000 if long else chosen.kills
     return {
@@ -119,6 +121,18 @@ def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, di
         ),
         "drain": (lambda t, _b: drain.prove_drains(t, drains=200 if long else 20, streams=500 if long else 20), {}),
         "herd": (lambda t, _b: drain.prove_herd(t, readers=2_000 if long else 200), {}),
+        **(temporal_proofs(long=long) if chosen.footing == "temporal" else {}),
+    }
+
+
+def temporal_proofs(*, long: bool) -> dict[str, tuple[ProveScaled, dict[str, object]]]:
+    """What there is to prove only where workers make the answers."""
+    return {
+        "temporal": (
+            lambda t, b: temporal_away.prove_temporal_faults(t, b, pause=60 if long else 10, rounds=5 if long else 1),
+            {},
+        ),
+        "leave": (lambda t, _b: drain.prove_worker_drains(t, drains=200 if long else 6, answers=30), {}),
     }
 
 
@@ -130,13 +144,17 @@ async def run_scaled(chosen: argparse.Namespace, console: Console, directory: Pa
             console.print(f"{name} ...", end=" ")
             home = directory / name
             home.mkdir()
-            made.append(await _told(name, _prove_scaled(prove, stub, home, settings), console))
+            workers = 2 if chosen.footing == "temporal" else 0
+            proving = _prove_scaled(prove, stub, directory=home, workers=workers, **settings)
+            made.append(await _told(name, proving, console))
     return made
 
 
-async def _prove_scaled(prove: ProveScaled, stub: ModelStub, home: Path, settings: dict[str, object]) -> Findings:
-    async with scaled(model_url=stub.url, directory=home, **settings) as topology:
-        return await prove(topology, stub)
+async def _prove_scaled(prove: ProveScaled, stub: ModelStub, **settings: Any) -> Findings:
+    async with scaled(model_url=stub.url, **settings) as topology:
+        found = await prove(topology, stub)
+        found.faults += topology.ended
+        return found
 
 
 def _wanted(known: dict[str, T], chosen: argparse.Namespace) -> dict[str, T]:
@@ -206,7 +224,7 @@ def main() -> int:
     chosen = arguments()
     console = Console(highlight=False)
     directory = Path(tempfile.mkdtemp(prefix="chaos"))
-    prove = run_scaled if chosen.footing == "scaled" else run
+    prove = run_scaled if chosen.footing in {"scaled", "temporal"} else run
     made = asyncio.run(prove(chosen, console, directory))
     report(made, console, chosen.footing)
     if any(found.faults or found.missed for found in made):

@@ -72,7 +72,7 @@ class Load:
             self.unacknowledged += 1
             return
         await follow(self.client, thread_id, sent.execution_id, transcript, seconds=ANSWER_SECONDS)
-        self._judge(sent, transcript, begun)
+        self.judge(sent, transcript, begun)
         if transcript.state == "failed" and not transcript.text:
             return  # the provider may not have heard of it
         self.calls[sent.execution_id] = len(await self.stub.calls(f"{self.run}-{number}"))
@@ -131,7 +131,7 @@ class Load:
                 assert asyncio.get_running_loop().time() < deadline, "no answer"
                 await asyncio.sleep(POLL_SECONDS)
 
-    def _judge(self, sent: Sent, transcript: Transcript, begun: float) -> None:
+    def judge(self, sent: Sent, transcript: Transcript, begun: float) -> None:
         now = asyncio.get_running_loop().time()
         sent.answer = transcript.text
         self.findings.faults += [f"{sent.text}: {fault}" for fault in transcript.faults]

@@ -37,9 +37,7 @@ async def replicas(
 
 def through(user: ThreadsClient, replica: Server) -> ThreadsClient:
     """The same user, who is served by this replica."""
-    client = ThreadsClient(replica.session, replica.url, token=None, user_id=user.user_id)
-    client.headers = user.headers
-    return client
+    return user.at(replica.url)
 
 
 def text_of(stream: SseStream) -> str:

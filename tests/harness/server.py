@@ -115,12 +115,11 @@ class Server:
 
     @property
     def resident_bytes(self) -> int:
-        return int(psutil.Process(self.process.pid).memory_info().rss)
+        return self.process.resident_bytes
 
     @property
     def cpu_seconds(self) -> float:
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
+        return self.process.cpu_seconds
 
     @property
     def unsent_bytes(self) -> int:

@@ -379,6 +379,21 @@ async def test_postgres_that_hangs_keeps_no_caller_longer_than_the_timeout() -> 
         shutil.rmtree(folder, ignore_errors=True)
 
 
+async def test_what_a_machine_held_that_says_nothing_any_more_is_let_go(postgres_url: str) -> None:
+    database = open_database(postgres_url, pool_size=1, timeout=1)
+    other = open_database(postgres_url, pool_size=1, timeout=15)
+    await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
+    await database.write(note(1))
+    async with database._engine.connect() as silent:
+        await silent.execute(text("UPDATE notes SET n = 2"))
+        await other.write(lambda connection: connection.execute(text("UPDATE notes SET n = 3")))
+        assert await noted(other) == [3]
+        await silent.invalidate()
+    await database.check()
+    await database.aclose()
+    await other.aclose()
+
+
 async def test_postgres_connections_that_were_cut_are_replaced(postgres_url: str) -> None:
     database = open_database(postgres_url, pool_size=3, timeout=5)
     other = open_database(postgres_url, pool_size=1, timeout=5)

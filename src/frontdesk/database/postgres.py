@@ -51,7 +51,12 @@ class PostgresDatabase:
             connect_args={
                 "timeout": timeout,
                 "command_timeout": timeout,
-                "server_settings": {"statement_timeout": milliseconds, "lock_timeout": milliseconds},
+                "server_settings": {
+                    "statement_timeout": milliseconds,
+                    "lock_timeout": milliseconds,
+                    # A machine that is gone without a word must not keep its locks until TCP notices, in hours.
+                    "idle_in_transaction_session_timeout": milliseconds,
+                },
             },
         )
 

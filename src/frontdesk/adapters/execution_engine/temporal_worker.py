@@ -57,10 +57,13 @@ class Steps:
                 activity.heartbeat()
                 await asyncio.wait([running], timeout=_HEARTBEAT.total_seconds())
         except asyncio.CancelledError:
-            await self._leave(execution_id, running)
+            await self._leave(execution_id)
+        if running.cancelled() and not self._runner.is_open:
+            # Whichever step hears first that the worker ends drops the answers of all.
+            raise _retry("handed_over", "The worker ends", after=_SOON)
         return _result(running)
 
-    async def _leave(self, execution_id: str, running: asyncio.Task[Step]) -> None:
+    async def _leave(self, execution_id: str) -> None:
         """Temporal wants this attempt to end: because the answer is to be stopped, or this worker, or by mistake."""
         details = activity.cancellation_details()
         if details is not None and details.cancel_requested:
@@ -68,8 +71,6 @@ class Steps:
             return
         if details is not None and details.worker_shutdown:
             await self._runner.aclose()
-            if running.cancelled():
-                raise _retry("handed_over", "The worker ends", after=_SOON)
             return
         raise _retry("left_running", "The answer goes on without this attempt", after=_ELSEWHERE_DELAY)
 
