@@ -285,6 +285,7 @@ def _watch(
     running: Callable[[], int],
 ) -> None:
     watch = measurements.watch
+    watch("frontdesk_tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
     watch("frontdesk_executions_running", "Executions that run in this process", running)
     watch("frontdesk_log_lag_events", "Events that the slowest reader has not taken", lambda: log.lag)
     watch("frontdesk_log_bytes", "Bytes that the log holds", lambda: log.held_bytes)

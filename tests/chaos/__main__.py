@@ -27,6 +27,7 @@ from chaos import (
     redis_away,
     sends,
     slow_readers,
+    soak,
     stops,
 )
 from chaos.findings import Findings
@@ -54,6 +55,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--kills", type=int, default=200, help="kill -9 of a server (default 200)")
     parser.add_argument("--cuts", type=int, default=1_000, help="cuts of readers (default 1,000)")
+    parser.add_argument("--minutes", type=float, help="how long the soak is (default 5, with --long 360)")
     parser.add_argument("--long", action="store_true", help="the full counts of every promise, for hours")
     parser.add_argument("--only", nargs="+", default=[], help="the names of proofs to run, such as: kills cuts")
     return parser.parse_args()
@@ -63,6 +65,7 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
     """Each proof with its server's settings. Without `--long` each count but those asked for is a tenth or less."""
     long = chosen.long
     killed, cut = (1_000, 10_000) if long else (chosen.kills, chosen.cuts)
+    minutes = chosen.minutes or (360 if long else 5)
     return {
         "kills": (lambda s, b, f: kills.prove_kills(s, b, f, kills=killed), kills.SETTINGS),
         "defaults": (
@@ -90,6 +93,7 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
             model_faults.SETTINGS,
         ),
         "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
+        "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
     }
 
 

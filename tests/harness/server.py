@@ -91,15 +91,19 @@ class Server:
 
     async def metric(self, name: str) -> float:
         """The value of a measurement without labels."""
-        async with self.session.get(f"{self.url}/metrics") as response:
-            lines = (await response.text()).splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+        return (await self.metrics())[name]
 
-    async def total(self, name: str) -> float:
-        """The sum of a measurement's values over all its labels."""
+    async def metrics(self) -> dict[str, float]:
+        """Every measurement by its name, with its labels as they are written."""
         async with self.session.get(f"{self.url}/metrics") as response:
             lines = (await response.text()).splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{"))
+        written = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in written}
+
+    async def total(self, name: str, labelled: str = "") -> float:
+        """The sum of a measurement's values over all its labels, or over those that `labelled` is written in."""
+        found = (await self.metrics()).items()
+        return sum(value for labels, value in found if labels.startswith(f"{name}{{") and labelled in labels)
 
     async def settled(self, name: str, value: float, *, seconds: float) -> float:
         """The measurement once it is `value`, or what it is when the time is over."""
