@@ -17,11 +17,13 @@ from rich.table import Table
 
 from chaos import (
     aborts,
+    budgets,
     cuts,
     drain,
     floods,
     hops,
     kills,
+    limits,
     model_faults,
     postgres_away,
     redis_away,
@@ -29,6 +31,7 @@ from chaos import (
     slow_readers,
     soak,
     stops,
+    writers,
 )
 from chaos.findings import Findings
 from chaos.footing import Footing
@@ -93,6 +96,10 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
             model_faults.SETTINGS,
         ),
         "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
+        "writers": (
+            lambda s, _b, f: writers.prove_writers(s, f, seconds=600 if long else 10, kills=20 if long else 0),
+            writers.SETTINGS,
+        ),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
     }
 
@@ -123,6 +130,17 @@ def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, di
         ),
         "drain": (lambda t, _b: drain.prove_drains(t, drains=200 if long else 20, streams=500 if long else 20), {}),
         "herd": (lambda t, _b: drain.prove_herd(t, readers=2_000 if long else 200), {}),
+        "limits": (
+            lambda t, _b: limits.prove_limits(
+                t.footing, redis_url=t.redis.url, folder=t.folder, rounds=30 if long else 6
+            ),
+            {},
+        ),
+        "midnight": (lambda t, _b: budgets.prove_midnight(t.redis.url, t.folder, midnights=20 if long else 2), {}),
+        "unsettled": (
+            lambda t, _b: budgets.prove_kills_between(t.redis.url, t.folder, kills=200 if long else 20),
+            {},
+        ),
     }
 
 

@@ -16,6 +16,7 @@ from harness.transcript import Transcript, follow, numbered, read, whole
 ANSWER_SECONDS = 60.0
 TOKENS = 60
 THREADS_KEPT = 20
+LEAVER = "leaver"
 SETTINGS = {"login_attempts_per_address": 1_000_000_000, "login_attempts_per_user": 1_000}
 
 
@@ -174,9 +175,6 @@ class Mix:
         self._findings.faults += seen.faults
         assert seen.state == "completed", (seen.states[-3:], seen.error)
         assert seen.text == numbered(TOKENS), seen.text[-40:]
-
-
-LEAVER = "leaver"
 
 
 async def sign_up(server: Server, count: int) -> list[User]:

@@ -7,9 +7,10 @@ from math import sqrt
 from pathlib import Path
 from statistics import mean, median
 
-from chaos.aborts import IN_USE, POOLED_DESCRIPTORS
+from chaos.aborts import IN_USE, POOLED_DESCRIPTORS, settled_descriptors
 from chaos.findings import Findings, percentile
-from chaos.footing import UNFINISHED, Footing
+from chaos.footing import Footing
+from chaos.load import orphaned
 from chaos.mix import SETTINGS as MIX_SETTINGS
 from chaos.mix import Mix, sign_up
 from frontdesk.database.engine import parse_url
@@ -140,18 +141,14 @@ async def prove_soak(
 async def _judge_clear(
     findings: Findings, server: Server, stub: ModelStub, database: Footing, descriptors: int
 ) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + CLEAR_SECONDS
-    while (unfinished := await database.rows(UNFINISHED)) and loop.time() < deadline:
-        await asyncio.sleep(0.1)
+    unfinished = await orphaned(database)
     findings.expect(f"unfinished: {unfinished}", when=not unfinished)
     for name in ("frontdesk_streams_open", "frontdesk_executions_running", IN_USE, "frontdesk_log_bytes"):
         left = await server.settled(name, 0, seconds=CLEAR_SECONDS)
         findings.expect(f"{name} is {left}, when nothing happens any more", when=left == 0)
     findings.expect("calls are still open at the provider", when=await stub.open() == 0)
     most = descriptors + POOLED_DESCRIPTORS
-    while (left := server.descriptors) > most and loop.time() < deadline + CLEAR_SECONDS:
-        await asyncio.sleep(0.1)
+    left = await settled_descriptors(server, most)
     findings.expect(f"{left} descriptors are left of {descriptors} at the beginning", when=left <= most)
 
 
@@ -191,7 +188,7 @@ def _count(findings: Findings, soak: _Soak, minutes: float) -> None:
 
 
 def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The slope by least squares and its standard error, as if each point's own error were independent of the others'."""
+    """The slope by least squares and its standard error, as if the points' own errors were independent."""
     if len(points) < 3:
         return 0.0, 0.0
     x_mean, y_mean = mean(x for x, _ in points), mean(y for _, y in points)

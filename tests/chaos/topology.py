@@ -100,6 +100,7 @@ class Topology:
     redis: RedisServer
     postgres: ListeningPostgres
     footing: Footing
+    folder: Path
     runners: list[Server] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
 
@@ -188,7 +189,7 @@ async def scaled(*, model_url: str, directory: Path, replicas: int = 2, **settin
         ]
         await asyncio.gather(*(replica.server.start() for replica in made))
         runners = [replica.server for replica in made]
-        yield Topology(made, redis, postgres, Footing(postgres.url), runners)
+        yield Topology(made, redis, postgres, Footing(postgres.url), directory, runners)
 
 
 async def _replica(

@@ -43,7 +43,7 @@ class Server:
             timeout=aiohttp.ClientTimeout(total=30),
         )
         self._admin: ThreadsClient | None = None
-        chosen = {
+        chosen = self.settings = {
             "database_url": database_url,
             "llm_api_base": model_url,
             "jwt_secret_key": "a secret for tests that is long enough",
