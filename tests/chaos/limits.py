@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from contextlib import AsyncExitStack
+from itertools import cycle
 from pathlib import Path
 
 from chaos.findings import Findings
@@ -10,6 +11,7 @@ from chaos.footing import Footing
 from chaos.topology import REPLICA_PORTS
 from harness.server import PASSWORD, Server
 from harness.threads_client import Reply, ThreadsClient
+from harness.transcript import POLL_SECONDS
 
 AMOUNT = 100
 WINDOW_SECONDS = 3_600
@@ -20,6 +22,8 @@ SETTINGS = {
     "login_window_seconds": WINDOW_SECONDS,
     "trusted_proxies": "127.0.0.1/32",
 }
+PATIENT_SECONDS = 120.0
+MOST_DISTURBED = 20
 LOST_REDIS = "going on without a server"
 
 
@@ -36,20 +40,22 @@ async def prove_limits(
             stack.push_async_callback(server.aclose)
         await asyncio.gather(*(server.start() for server in servers))
         await servers[0].user("administrator")
-        for number in range(rounds):
-            run = secrets.token_hex(4)
-            if number % 3 == 0:
-                asked = [(f"name-{run}", _address()) for _ in range(attempts)]
-            elif number % 3 == 1:
-                address = _address()
-                asked = [(f"name-{run}-{place}", address) for place in range(attempts)]
-            else:
-                name = await _well_known(findings, servers, run)
-                asked = [(name, _address()) for _ in range(attempts)]
-            await _judge_round(findings, servers, asked)
-        lost = sum(server.log.read_text(errors="replace").count(LOST_REDIS) for server in servers)
-        findings.expect(f"Redis did not answer {lost} times, and then each counts alone", when=lost == 0)
-    findings.counts |= {"processes": processes, "rounds": rounds, "attempts in each": attempts}
+        kinds = cycle((_one_name, _one_address, _well_known))
+        judged = disturbed = 0
+        while judged < rounds and disturbed < MOST_DISTURBED:
+            asked = await next(kinds)(findings, servers, attempts)
+            lost = _losses(servers)
+            replies = await _all_at_once(servers, asked)
+            if _losses(servers) > lost:
+                disturbed += 1
+                await _recovered(servers)
+                continue
+            judged += 1
+            await _judge_round(findings, servers, asked, replies)
+    if disturbed:
+        findings.missed.append(f"Redis did not answer in time in {disturbed} rounds, and then each counts alone")
+    findings.expect(f"{judged} of {rounds} rounds could be judged", when=judged == rounds)
+    findings.counts |= {"processes": processes, "attempts a round": attempts, "rounds": judged, "disturbed": disturbed}
     return findings
 
 
@@ -72,23 +78,57 @@ def _address() -> str:
     return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
 
 
-async def _well_known(findings: Findings, servers: list[Server], run: str) -> str:
-    """Someone who has signed in more often than would be allowed if it were counted."""
-    name = f"known-{run}"
+Asked = list[tuple[str, str]]
+
+
+async def _one_name(_findings: Findings, _servers: list[Server], attempts: int) -> Asked:
+    name = f"name-{secrets.token_hex(4)}"
+    return [(name, _address()) for _ in range(attempts)]
+
+
+async def _one_address(_findings: Findings, _servers: list[Server], attempts: int) -> Asked:
+    run, address = secrets.token_hex(4), _address()
+    return [(f"name-{run}-{number}", address) for number in range(attempts)]
+
+
+async def _well_known(findings: Findings, servers: list[Server], attempts: int) -> Asked:
+    """Someone who has signed in rightly before, which does not count."""
+    name = f"known-{secrets.token_hex(4)}"
     await servers[0].user(name)
     for number in range(SIGNED_IN):
         reply = await _sign_in(servers[number % len(servers)], name, _address(), PASSWORD)
         findings.expect(f"a right password was answered {reply}", when=reply.status == 200)
-    return name
+    return [(name, _address()) for _ in range(attempts)]
 
 
-async def _judge_round(findings: Findings, servers: list[Server], asked: list[tuple[str, str]]) -> None:
-    replies = await asyncio.gather(
+async def _all_at_once(servers: list[Server], asked: Asked) -> list[Reply]:
+    return await asyncio.gather(
         *(
             _sign_in(servers[number % len(servers)], name, address, "not the password")
             for number, (name, address) in enumerate(asked)
         )
     )
+
+
+def _losses(servers: list[Server]) -> int:
+    """How often a gateway has gone on without Redis: a busy machine may well keep it waiting too long."""
+    return sum(server.log.read_text(errors="replace").count(LOST_REDIS) for server in servers)
+
+
+async def _recovered(servers: list[Server]) -> None:
+    """Every gateway counts with the others again."""
+    async with asyncio.timeout(PATIENT_SECONDS):
+        for server in servers:
+            while await _limiter_state(server) != "ok":  # noqa: ASYNC110  nobody is told
+                await asyncio.sleep(POLL_SECONDS)
+
+
+async def _limiter_state(server: Server) -> str:
+    async with server.session.get(f"{server.url}/health/ready") as response:
+        return str((await response.json())["parts"]["limiter"]["status"])
+
+
+async def _judge_round(findings: Findings, servers: list[Server], asked: Asked, replies: list[Reply]) -> None:
     tried = sum(reply.status == 401 for reply in replies)
     refused = [reply for reply in replies if reply.status == 429]
     findings.expect(f"{tried} of {len(asked)} were let through", when=tried == AMOUNT)
@@ -106,4 +146,4 @@ async def _judge_round(findings: Findings, servers: list[Server], asked: list[tu
 async def _sign_in(server: Server, name: str, address: str, password: str) -> Reply:
     somebody = ThreadsClient(server.session, server.url, token=None, user_id="")
     somebody.headers = {"X-Forwarded-For": address}
-    return await somebody.ask("POST", "/auth/login", {"username": name, "password": password})
+    return await somebody.ask("POST", "/auth/login", {"username": name, "password": password}, seconds=PATIENT_SECONDS)

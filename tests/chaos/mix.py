@@ -58,7 +58,7 @@ class Mix:
         name = act.__name__
         try:
             await act(random.choice(self._users))
-        except (AssertionError, *LOST) as error:
+        except (AssertionError, ExceptionGroup, *LOST) as error:
             self._findings.faults.append(f"{name}: {error!r}")
         self.done[name] += 1
 
@@ -98,12 +98,7 @@ class Mix:
     async def stop(self, user: User) -> None:
         async with self._thread(user) as thread_id:
             execution_id = await user.client.begin(thread_id, "scripted?tokens=2000&pause_ms=20")
-            reading = asyncio.create_task(whole(user.client, thread_id, execution_id, seconds=ANSWER_SECONDS))
-            await asyncio.sleep(random.uniform(0.0, 1.0))
-            stopped = await user.client.cancel(thread_id, execution_id)
-            seen = await reading
-            assert stopped.status == 202, stopped
-            assert seen.state == "interrupted", seen.states[-3:]
+            await self._stop_reading(user, thread_id, execution_id, patience=1.0)
 
     async def fail(self, user: User) -> None:
         async with self._thread(user) as thread_id:
@@ -134,10 +129,15 @@ class Mix:
         """Reads an answer that says nothing until it is stopped."""
         async with self._thread(user) as thread_id:
             execution_id = await user.client.begin(thread_id, "scripted?tokens=5&stall_at=3")
-            reading = asyncio.create_task(whole(user.client, thread_id, execution_id, seconds=ANSWER_SECONDS))
-            await asyncio.sleep(random.uniform(0.0, self._idle))
+            await self._stop_reading(user, thread_id, execution_id, patience=self._idle)
+
+    async def _stop_reading(self, user: User, thread_id: str, execution_id: str, *, patience: float) -> None:
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(whole(user.client, thread_id, execution_id, seconds=ANSWER_SECONDS))
+            await asyncio.sleep(random.uniform(0.0, patience))
             _require(await user.client.cancel(thread_id, execution_id), 202)
-            assert (await reading).state == "interrupted"
+        seen = await reading
+        assert seen.state == "interrupted", seen.states[-3:]
 
     async def sign_in(self, user: User) -> None:
         held = _require(
