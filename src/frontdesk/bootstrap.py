@@ -22,7 +22,7 @@ from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
-from frontdesk.database.schema import require_current
+from frontdesk.database.schema import require_usable
 from frontdesk.errors import ConfigurationError
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
@@ -145,7 +145,7 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
         settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_timeout_seconds
     )
     stack.push_async_callback(database.aclose)
-    await require_current(database)
+    await database.read(require_usable)
     log = _thread_log(settings, clock)
     stack.push_async_callback(log.aclose)
     model = _language_model(settings)
