@@ -9,11 +9,12 @@ from chaos.footing import Footing
 from deploy.parts.redis import RedisServer
 
 
-@pytest.mark.timeout(300)  # five rounds of sign-ins that are slow by design
+@pytest.mark.timeout(300)  # sign-ins are slow by design, and a round that a busy machine disturbed is repeated
 async def test_sign_ins_at_four_gateways_get_exactly_the_limit(
     sqlite_url: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    found = await limits.prove_limits(Footing(sqlite_url), redis_url=redis_server.url, folder=tmp_path, rounds=2)
+    footing = Footing(sqlite_url)
+    found = await limits.prove_limits(footing, redis_url=redis_server.url, folder=tmp_path, rounds=1, amount=20)
     assert found.faults == []
 
 
