@@ -27,8 +27,9 @@ LOST_REDIS = "going on without a server"
 async def prove_limits(
     database: Footing, *, redis_url: str, folder: Path, rounds: int, processes: int = 4, amount: int = 100
 ) -> Findings:
-    """`amount` is the limit. Each round has twice as many sign-ins with wrong passwords at once, spread over the processes: now with one name
-    from everywhere, now with many names from one address, now with a name that has also signed in rightly.
+    """`amount` is the limit. Each round has twice as many sign-ins with wrong passwords at once, spread over the
+    processes: now with one name from everywhere, now with many names from one address, now with a name that has also
+    signed in rightly.
     """
     findings = Findings("limits over processes")
     async with AsyncExitStack() as stack:

@@ -26,9 +26,10 @@ MOST_ACTS = 60
 FIRST_RATE, FASTEST_RATE, FIRST_ACTS = 5.0, 100.0, 10
 LATE_SECONDS = 1.0
 CLEAR_SECONDS = 40.0
-SLOPE_MINUTES = 30.0
+SLOPE_MINUTES, GROWTH_MINUTES = 30.0, 4.0
 SLOPE_MB_AN_HOUR = 1.0
 GROWTH_MB = 10.0
+FLOORS = 40
 MB = 1e6
 
 
@@ -156,21 +157,31 @@ async def _judge_clear(
 
 
 def _judge_growth(findings: Findings, samples: Sequence[Sample], minutes: float) -> None:
-    """Hours are judged by their slope. In minutes it is lost in the noise, so those are judged by what was added."""
-    half = [sample for sample in samples if sample.at >= samples[-1].at / 2]
-    slope, error = line([(sample.at / 3600, sample.resident / MB) for sample in half])
-    quarter = max(1, len(samples) // 4)
-    first, last = ([sample.resident for sample in some] for some in (samples[:quarter], samples[-quarter:]))
-    grown = (median(last) - median(first)) / MB
+    """Hours are judged by their slope. In minutes it is lost in the noise, so those are judged by what was added.
+    In less there is nothing to judge.
+    """
+    floors = _floors(samples)
+    slope, error = line(floors[len(floors) // 2 :])
+    quarter = max(1, len(floors) // 4)
+    first, last = (median(resident for _, resident in some) for some in (floors[:quarter], floors[-quarter:]))
     if minutes >= SLOPE_MINUTES:
         findings.at_most(f"memory grows by {slope:.2f} MB/h (error {error:.2f})", slope, SLOPE_MB_AN_HOUR)
-    findings.at_most(f"memory grew by {grown:.1f} MB after the warm-up", grown, GROWTH_MB)
+    if minutes >= GROWTH_MINUTES:
+        findings.at_most(f"memory grew by {last - first:.1f} MB after the warm-up", last - first, GROWTH_MB)
     findings.counts |= {
-        "resident MB after the warm-up": median(first) / MB,
-        "resident MB at the end": median(last) / MB,
+        "resident MB after the warm-up": first,
+        "resident MB at the end": last,
+        "resident MB at most": max(sample.resident for sample in samples) / MB,
         "slope over the second half, MB/h": slope,
         "its standard error": error,
     }
+
+
+def _floors(samples: Sequence[Sample]) -> list[tuple[float, float]]:
+    """The least that was resident in each of some equal times: hours and MB. A sign-in takes 64 MiB for a moment."""
+    size = max(1, len(samples) // FLOORS)
+    spans = (samples[start : start + size] for start in range(0, len(samples) - size + 1, size))
+    return [(mean(one.at for one in span) / 3600, min(one.resident for one in span) / MB) for span in spans]
 
 
 def _count(findings: Findings, soak: _Soak, minutes: float) -> None:
