@@ -66,6 +66,15 @@ def arguments() -> argparse.Namespace:
 
 def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
     """Each proof with its server's settings. Without `--long` each count but those asked for is a tenth or less."""
+    return _proofs(chosen) | (_sqlite_proofs(chosen) if chosen.footing == "sqlite" else {})
+
+
+def _sqlite_proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
+    seconds, killed = (600, 20) if chosen.long else (10, 0)
+    return {"writers": (lambda s, _b, f: writers.prove_writers(s, f, seconds=seconds, kills=killed), writers.SETTINGS)}
+
+
+def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
     long = chosen.long
     killed, cut = (1_000, 10_000) if long else (chosen.kills, chosen.cuts)
     minutes = chosen.minutes or (360 if long else 5)
@@ -96,10 +105,6 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
             model_faults.SETTINGS,
         ),
         "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
-        "writers": (
-            lambda s, _b, f: writers.prove_writers(s, f, seconds=600 if long else 10, kills=20 if long else 0),
-            writers.SETTINGS,
-        ),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
     }
 
