@@ -23,7 +23,7 @@ from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
-from frontdesk.database.schema import require_current
+from frontdesk.database.schema import require_usable
 from frontdesk.errors import ConfigurationError
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Operations, Services
@@ -160,7 +160,7 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
         settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_timeout_seconds
     )
     stack.push_async_callback(database.aclose)
-    await require_current(database)
+    await database.read(require_usable)
     log = _thread_log(settings, clock)
     stack.push_async_callback(log.aclose)
     model = _language_model(settings)
@@ -313,6 +313,7 @@ def _watch(
     running: Callable[[], int],
 ) -> None:
     watch = measurements.watch
+    watch("frontdesk_tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
     watch("frontdesk_executions_running", "Executions that run in this process", running)
     watch("frontdesk_log_lag_events", "Events that the slowest reader has not taken", lambda: log.lag)
     watch("frontdesk_log_bytes", "Bytes that the log holds", lambda: log.held_bytes)

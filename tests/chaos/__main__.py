@@ -17,18 +17,22 @@ from rich.table import Table
 
 from chaos import (
     aborts,
+    budgets,
     cuts,
     drain,
     floods,
     hops,
     kills,
+    limits,
     model_faults,
     postgres_away,
     redis_away,
     sends,
     slow_readers,
+    soak,
     stops,
     temporal_away,
+    writers,
 )
 from chaos.findings import Findings
 from chaos.footing import Footing
@@ -56,6 +60,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--kills", type=int, default=200, help="kill -9 of a server (default 200)")
     parser.add_argument("--cuts", type=int, default=1_000, help="cuts of readers (default 1,000)")
+    parser.add_argument("--minutes", type=float, help="how long the soak is (default 5, with --long 360)")
     parser.add_argument("--long", action="store_true", help="the full counts of every promise, for hours")
     parser.add_argument("--only", nargs="+", default=[], help="the names of proofs to run, such as: kills cuts")
     return parser.parse_args()
@@ -63,8 +68,18 @@ def arguments() -> argparse.Namespace:
 
 def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
     """Each proof with its server's settings. Without `--long` each count but those asked for is a tenth or less."""
+    return _proofs(chosen) | (_sqlite_proofs(chosen) if chosen.footing == "sqlite" else {})
+
+
+def _sqlite_proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
+    seconds, killed = (600, 20) if chosen.long else (10, 0)
+    return {"writers": (lambda s, _b, f: writers.prove_writers(s, f, seconds=seconds, kills=killed), writers.SETTINGS)}
+
+
+def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
     long = chosen.long
     killed, cut = (1_000, 10_000) if long else (chosen.kills, chosen.cuts)
+    minutes = chosen.minutes or (360 if long else 5)
     return {
         "kills": (lambda s, b, f: kills.prove_kills(s, b, f, kills=killed), kills.SETTINGS),
         "defaults": (
@@ -92,6 +107,7 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
             model_faults.SETTINGS,
         ),
         "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
+        "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
     }
 
 
@@ -121,6 +137,17 @@ def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, di
         ),
         "drain": (lambda t, _b: drain.prove_drains(t, drains=200 if long else 20, streams=500 if long else 20), {}),
         "herd": (lambda t, _b: drain.prove_herd(t, readers=2_000 if long else 200), {}),
+        "limits": (
+            lambda t, _b: limits.prove_limits(
+                t.footing, redis_url=t.redis.url, folder=t.folder, rounds=30 if long else 6
+            ),
+            {},
+        ),
+        "midnight": (lambda t, _b: budgets.prove_midnight(t.redis.url, t.folder, midnights=20 if long else 2), {}),
+        "unsettled": (
+            lambda t, _b: budgets.prove_kills_between(t.redis.url, t.folder, kills=200 if long else 20),
+            {},
+        ),
         **(temporal_proofs(long=long) if chosen.footing == "temporal" else {}),
     }
 

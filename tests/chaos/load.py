@@ -155,7 +155,7 @@ class Load:
 async def judge_end(load: Load, database: Footing) -> None:
     """Nothing waits or runs any more, soon after the last writer left, and what is stored is what was said."""
     findings = load.findings
-    orphans = await _settled(database)
+    orphans = await orphaned(database)
     stored = {
         thread_id: [message async for message in load.client.messages(thread_id)] for thread_id in load.history.threads
     }
@@ -180,7 +180,7 @@ async def judge_end(load: Load, database: Footing) -> None:
     }
 
 
-async def _settled(database: Footing) -> list[tuple[str, str]]:
+async def orphaned(database: Footing) -> list[tuple[str, str]]:
     """Executions that have not ended when the time for orphans is over: none, once there are none."""
     deadline = asyncio.get_running_loop().time() + ORPHAN_SECONDS
     while True:

@@ -59,6 +59,7 @@ class Topology:
     postgres: ListeningPostgres
     temporal: TemporalServer | None
     footing: Footing
+    folder: Path
     asked: list[Asked] = field(default_factory=list)
     _doomed: list[Server | Worker] = field(default_factory=list)
 
@@ -157,7 +158,9 @@ async def scaled(
         parts = await _parts(stack, model_url, directory, settings, over_temporal=workers > 0)
         hired = [await parts.hire(stack) for _ in range(workers)]
         made = [await parts.replica(stack) for _ in range(replicas)]
-        topology = Topology(made, hired, parts.redis, parts.postgres, parts.temporal, Footing(parts.postgres.url))
+        topology = Topology(
+            made, hired, parts.redis, parts.postgres, parts.temporal, Footing(parts.postgres.url), directory
+        )
         await asyncio.gather(*(runner.start() for runner in topology.runners))
         yield topology
 

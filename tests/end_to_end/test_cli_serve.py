@@ -1,4 +1,6 @@
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -60,6 +62,19 @@ def test_with_a_secret_it_listens_everywhere(tmp_path: Path) -> None:
         address = await_output(server, r"listens on (http://\S+)").group(1)
         with urlopen(f"{address}/health", timeout=60) as response:
             assert response.status == 200
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("migrate",), ("users", "list")])
+def test_a_newer_programs_tables_are_refused_in_words(home: Home, command: tuple[str, ...]) -> None:
+    home.run("migrate")
+    with closing(sqlite3.connect(home.folder / "app.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE schema_floor SET revision = '9999'")
+    done = home.run(*command)
+    assert done.returncode == 1
+    assert "revision 9999" in done.stderr
+    assert "start a newer version" in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
 
 
 def test_accounts_need_a_migrated_database(home: Home) -> None:

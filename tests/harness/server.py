@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ class Server:
             timeout=aiohttp.ClientTimeout(total=30),
         )
         self._admin: ThreadsClient | None = None
-        chosen = {
+        chosen = self.settings = {
             "database_url": database_url,
             "llm_api_base": model_url,
             "jwt_secret_key": "a secret for tests that is long enough",
@@ -95,14 +96,23 @@ class Server:
         return client
 
     async def metric(self, name: str) -> float:
-        """The value of a measurement, which is named with its labels if it has some. It fails when nothing has it."""
-        found = [float(line.split()[-1]) for line in await self._measured() if line.startswith(f"{name} ")]
-        assert found, f"{name} is not measured"
-        return sum(found)
+        """The value of a measurement without labels."""
+        return (await self.metrics())[name]
 
-    async def total(self, name: str) -> float:
-        """The sum of a measurement's values over all its labels."""
-        return sum(float(line.split()[-1]) for line in await self._measured() if line.startswith(f"{name}{{"))
+    async def metrics(self) -> dict[str, float]:
+        """Every measurement by its name, with its labels as they are written: the sum over all processes."""
+        found: defaultdict[str, float] = defaultdict(float)
+        for url in (self.url, *self._workers):
+            async with self.session.get(f"{url}/metrics") as response:
+                lines = (await response.text()).splitlines()
+            for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#")):
+                found[name] += float(value)
+        return dict(found)
+
+    async def total(self, name: str, labelled: str = "") -> float:
+        """The sum of a measurement's values over all its labels, or over those that `labelled` is written in."""
+        found = (await self.metrics()).items()
+        return sum(value for labels, value in found if labels.startswith(f"{name}{{") and labelled in labels)
 
     async def settled(self, name: str, value: float, *, seconds: float) -> float:
         """The measurement once it is `value`, or what it is when the time is over."""
@@ -137,13 +147,6 @@ class Server:
         await self.session.close()
         if self.process.started:
             self.process.kill()
-
-    async def _measured(self) -> list[str]:
-        lines: list[str] = []
-        for url in (self.url, *self._workers):
-            async with self.session.get(f"{url}/metrics") as response:
-                lines += (await response.text()).splitlines()
-        return lines
 
     async def _answers(self) -> bool:
         try:

@@ -7,8 +7,6 @@ from pathlib import Path
 from harness.command_line import await_output
 from harness.processes import Process
 
-START_SECONDS = 60.0
-
 
 def worker_process(
     folder: Path, *, database_url: str, model_url: str, temporal: str, name: str = "worker", **settings: object
