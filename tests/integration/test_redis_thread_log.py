@@ -252,7 +252,7 @@ async def test_a_link_that_was_cut_while_idle_is_lost_and_made_anew(redis_server
             assert await link.ask("PING") == b"PONG"
             proxy.reset_all()
             async with asyncio.timeout(SECONDS):
-                while not link._connection._writer.is_closing():  # noqa: ASYNC110  nobody is told
+                while not link._wire._transport.is_closing():  # noqa: ASYNC110  nobody is told
                     await asyncio.sleep(0.01)
             with pytest.raises(LinkLostError):
                 await link.ask("PING")
