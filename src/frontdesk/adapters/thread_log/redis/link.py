@@ -18,10 +18,9 @@ class LinkLostError(Exception):
 class _Wire(asyncio.Protocol):
     """A connection whose greeting is over: one batch of commands goes out, and as many answers come in."""
 
-    def __init__(self, transport: asyncio.Transport, *, next_answer: Callable[[], Any], feed: Callable[[bytes], None]):
+    def __init__(self, transport: asyncio.Transport, parser: Any) -> None:
         self._transport = transport
-        self._next_answer = next_answer
-        self._feed = feed
+        self._parser = parser
         self._answers: list[Any] = []
         self._count = 0
         self._whole: asyncio.Future[list[Any]] | None = None
@@ -37,9 +36,9 @@ class _Wire(asyncio.Protocol):
         return await self._whole
 
     def data_received(self, data: bytes) -> None:
-        self._feed(data)
-        answers, next_answer = self._answers, self._next_answer
-        while (answer := next_answer()) is not _MORE:
+        answers, parser = self._answers, self._parser
+        parser.feed(data)
+        while (answer := parser.gets()) is not _MORE:
             answers.append(answer)
         if len(answers) == self._count and self._whole is not None and not self._whole.done():
             self._whole.set_result(answers)
@@ -119,9 +118,8 @@ class Link:
     async def _open(self) -> _Wire:
         self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis has it so
         await self._connection.connect()
-        parser = self._parser(notEnoughData=_MORE)
         transport = self._connection._writer.transport  # noqa: SLF001  redis-py has no other way to it
-        self._wire = _Wire(transport, next_answer=parser.gets, feed=parser.feed)
+        self._wire = _Wire(transport, self._parser(notEnoughData=_MORE))
         return self._wire
 
     async def _drop(self) -> None:
