@@ -20,6 +20,9 @@ from deploy.parts.redis import RedisServer
 from frontdesk.database.migrations import upgrade
 
 
+SENT_AT_ONCE = 8
+
+
 @dataclass(frozen=True)
 class Redis:
     url: str
@@ -95,13 +98,18 @@ class Replicas(Frontdesk):
 class ReadElsewhere(Replicas):
     """Each answer is begun at one replica and followed at the next."""
 
+    def __init__(self, folder: Path, *, name: str, count: int, **settings: str) -> None:
+        super().__init__(folder, name=name, count=count, **settings)
+        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
+
     def stream_request(self, thread: str, model: str) -> bytes:
         body = {"text": "How long is the coast?", "model": model}
         return self.request("POST", f"/api/threads/{thread}/messages", body)
 
     async def open_stream(self, number: int, request: bytes, recorder: Recorder) -> Connection:
         here, there = (self.ports[(number + step) % len(self.ports)] for step in (0, 1))
-        (sent,) = await ask_all(here, [request], concurrency=1)
+        async with self._sending:
+            (sent,) = await ask_all(here, [request], concurrency=1)
         message = json.loads(sent.body)
         path = f"/api/threads/{message['thread_id']}/executions/{message['execution_id']}/stream"
         connection = await Connection.open(there, recorder)
