@@ -19,7 +19,6 @@ from deploy.parts.postgres import PostgresServer
 from deploy.parts.redis import RedisServer
 from frontdesk.database.migrations import upgrade
 
-
 SENT_AT_ONCE = 8
 
 

@@ -25,9 +25,8 @@ from benchmarks.measures.firehose import ANSWERS, SHORT, answer_round
 from benchmarks.measures.paced import Shape, quietest, window_of
 from benchmarks.programs import BenchmarkError
 from benchmarks.replicas import ReadElsewhere, Redis, Replicas, postgres, redis
+from benchmarks.targets import ALONE, ELSEWHERE, HERE, ONE, OWN, SHARED
 
-ALONE, SHARED = "in process", "shared"
-ONE, OWN, HERE, ELSEWHERE = "1 replica", "2 with own logs", "2, read where made", "2, read elsewhere"
 FIREHOSE = "firehose"
 LOADS = (Shape(1, 20), Shape(10, 20), Shape(100, 20), Shape(500, 20))
 SPREAD = (Shape(250, 20), Shape(500, 20))
