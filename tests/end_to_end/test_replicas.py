@@ -78,6 +78,7 @@ async def test_an_answer_is_resumed_at_another_replica(replicas: tuple[Server, S
     async with through(user, two).join(thread_id, execution_id) as joined:
         await joined.read_all(seconds=SECONDS)
     assert text_of(joined) == said(60)
+    assert await one.metric("frontdesk_log_sent_events_total") >= await one.metric("frontdesk_log_flushes_total") > 0
 
 
 async def test_both_replicas_stream_one_answer_byte_for_byte(replicas: tuple[Server, Server]) -> None:
