@@ -185,7 +185,7 @@ async def test_what_a_worker_says_is_read_at_every_replica_and_goes_on_when_it_i
                 await stream.read_all(seconds=SECONDS)
             assert text_of(stream) == said(40)
             assert states_of(stream) == ["queued", "running", "completed"]
-            execution_id = await user.begin(thread_id, "scripted?tokens=60&pause_ms=100")
+            execution_id = await user.begin(thread_id, "scripted?tokens=60&pause_ms=200")
             async with user.join(thread_id, execution_id) as stream:
                 await read_until_text(stream, "t5 ")
                 with worker_process(folders[1], name="second", **urls, **shared) as second:
