@@ -12,7 +12,7 @@ _BLOCK_SECONDS = 5.0
 _MOST_ENTRIES = 200  # of each stream in one read
 # A read names all streams, so the next one waits the longer the more they are, and what comes meanwhile comes together.
 _STREAMS_A_MILLISECOND = 100
-_LONGEST_REST_MILLISECONDS = 5
+_LONGEST_REST_MILLISECONDS = 3
 _WAKE_SECONDS = 60
 _FIRST_PAUSE_SECONDS = 0.1
 _LAST_PAUSE_SECONDS = 1.0
@@ -37,7 +37,7 @@ class Reader:
     def add(self, log: AnswerLog) -> None:
         """From the next read on; a read that is waiting must be woken with the `wake_command`."""
         self._logs[_word(log)] = log
-        self._places[_word(log)] = _place(log)
+        self._places[_word(log)] = form.word(form.entry_id(log, log.end))
         self._some.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
@@ -78,23 +78,23 @@ class Reader:
                 pause = min(_LAST_PAUSE_SECONDS, pause * 2)
 
     async def _read(self) -> None:
+        logs = self._logs.copy()
         command = form.read_command(self._places, most=_MOST_ENTRIES, milliseconds=int(_BLOCK_SECONDS * 1000))
         (answer,) = await self._link.ask_all([command], within=_BLOCK_SECONDS + 2)
         if isinstance(answer, Exception):
             raise LinkLostError(str(answer)) from answer
         for key, entries in answer or ():
             word = form.word(key)
-            if (log := self._logs.get(word)) is not None:
-                self._take_in(log, entries)
-            elif word == self._wake_word:
+            log = logs.get(word)
+            if self._logs.get(word) is log:
                 self._places[word] = form.word(entries[-1][0])
+            if log is not None:
+                self._take_in(log, entries)
 
     def _take_in(self, log: AnswerLog, entries: Iterable[tuple[bytes, list[bytes]]]) -> None:
         count = merge(log, entries)
         if log.closed:
             self.remove(log)
-        else:
-            self._places[_word(log)] = _place(log)
         if count:
             self._arrived(log, count)
 
@@ -106,7 +106,3 @@ def merge(log: AnswerLog, entries: Iterable[tuple[bytes, list[bytes]]]) -> int:
 
 def _word(log: AnswerLog) -> bytes:
     return form.stream_word(log.thread_id, log.execution_id)
-
-
-def _place(log: AnswerLog) -> bytes:
-    return form.word(form.entry_id(log, log.end))

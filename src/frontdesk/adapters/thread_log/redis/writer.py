@@ -26,8 +26,8 @@ _OWN_EVENTS = 1_000
 _FIRST_PAUSE_SECONDS = 0.25
 _LAST_PAUSE_SECONDS = 2.0
 # After a flush of many logs the next waits for more: each costs its calls and wake-ups, however little it brings.
-_LOGS_A_MILLISECOND = 10
-_LONGEST_REST_MILLISECONDS = 2
+_MANY_LOGS = 10
+_REST_SECONDS = 0.001
 # Of an id that is not greater than the stream's last, and of a stream that has ended.
 _REFUSALS = ("equal or smaller", "exhausted the last possible")
 _logger = structlog.get_logger(__name__)
@@ -112,8 +112,8 @@ class Writer:
             try:
                 logs = await self._flush()
                 pause = _FIRST_PAUSE_SECONDS
-                if rest := min(_LONGEST_REST_MILLISECONDS, logs // _LOGS_A_MILLISECOND):
-                    await asyncio.sleep(rest / 1000)
+                if logs >= _MANY_LOGS:
+                    await asyncio.sleep(_REST_SECONDS)
             except LinkLostError as error:
                 self._lost(error)
                 await asyncio.sleep(pause)
