@@ -318,3 +318,7 @@ def _watch(
     watch("frontdesk_log_lag_events", "Events that the slowest reader has not taken", lambda: log.lag)
     watch("frontdesk_log_bytes", "Bytes that the log holds", lambda: log.held_bytes)
     watch("frontdesk_database_connections_in_use", "Connections in use", lambda: database.connections_in_use)
+    if isinstance(log, RedisThreadLog):
+        total = measurements.watch_total
+        total("frontdesk_log_flushes_total", "Batches that the shared log has taken", lambda: log.flushes)
+        total("frontdesk_log_sent_events_total", "Events that the shared log has taken", lambda: log.sent_events)

@@ -1,8 +1,10 @@
 """What `/metrics` tells (Prometheus text format). One object counts for one program; nothing is global."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -63,5 +65,19 @@ class Measurements:
         """A gauge that is read when it is asked for."""
         Gauge(name, documentation, registry=self.registry).set_function(value)
 
+    def watch_total(self, name: str, documentation: str, value: Callable[[], int]) -> None:
+        """A counter that is kept elsewhere and read when it is asked for; its name ends with `_total`."""
+        self.registry.register(_Total(name, documentation, value))
+
     def render(self) -> bytes:
         return generate_latest(self.registry)
+
+
+class _Total(Collector):
+    def __init__(self, name: str, documentation: str, value: Callable[[], int]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._value = value
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._documentation, value=self._value())
