@@ -23,6 +23,7 @@ from chaos import (
     hops,
     kills,
     model_faults,
+    overload,
     postgres_away,
     redis_away,
     sends,
@@ -90,6 +91,7 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
             model_faults.SETTINGS,
         ),
         "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
+        "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),
     }
 
 

@@ -49,22 +49,23 @@ class SqliteDatabase:
         return _checked_out(self._write_engine) + _checked_out(self._read_engine)
 
     async def read(self, work: Work[T]) -> T:
-        loop = asyncio.get_running_loop()
+        loop, seconds = asyncio.get_running_loop(), self._patience()
         reading = loop.run_in_executor(self._readers, _read, self._read_engine, work)
         try:
-            async with asyncio.timeout(self._patience()):
+            async with asyncio.timeout(seconds):
                 return await asyncio.shield(reading)
         except TimeoutError as error:
             reading.cancel()
             raise _unavailable(error) from error
 
     async def write(self, work: Work[T]) -> T:
+        seconds = self._patience()
         unit = _Unit(work, asyncio.get_running_loop().create_future())
         self._waiting.append(unit)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
         try:
-            async with asyncio.timeout(self._patience()):
+            async with asyncio.timeout(seconds):
                 return await asyncio.shield(unit.future)
         except TimeoutError as error:
             if not unit.begun:
@@ -73,7 +74,11 @@ class SqliteDatabase:
         return await asyncio.shield(unit.future)
 
     def _patience(self) -> float:
-        return min(self._timeout, time_left())
+        """Raises `UnavailableError` when there is none left."""
+        seconds = min(self._timeout, time_left())
+        if seconds <= 0:
+            raise _unavailable(TimeoutError())
+        return seconds
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()

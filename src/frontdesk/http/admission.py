@@ -1,12 +1,13 @@
 """Which requests are begun when more come than can be served. What is turned away is told so at once, before anything
 else is done for it.
 
-Requests of a lane have a number of places. Who finds none waits in the lane's queue, which may fill up while it is
-emptied again within `PATIENCE_SECONDS`, so that a burst is served; one that stands longer is kept short, since waiting
-in it helps nobody. Why: docs/decisions/0012-overload-is-turned-away-at-the-door.md.
+Requests of a lane have a number of places. Who finds none waits in the lane's queue. That may fill up in a burst; one
+that stands for `PATIENCE_SECONDS` is kept short until nobody has waited for as long, since waiting in it helps nobody.
+Why: docs/decisions/0012-overload-is-turned-away-at-the-door.md.
 """
 
 import asyncio
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
@@ -16,7 +17,7 @@ from frontdesk.observability.measurements import Measurements
 
 ADMISSION = "frontdesk.admission"
 PLACE = "frontdesk.place"
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.5
 _URGENT_WAITING = 4096
 _URGENT_PATIENCE_SECONDS = 3.0
 _STANDING_SHARE = 4  # of the places: as many may wait in a queue that does not get empty
@@ -70,7 +71,7 @@ class Lane:
         self._patience = patience
         self._on_shed = on_shed
         self._queue: deque[Place] = deque()
-        self._queued_since = 0.0
+        self._queued_since = self._emptied_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -85,7 +86,7 @@ class Lane:
             return place
         loop = asyncio.get_running_loop()
         place.came_at = loop.time()
-        if not self._queue:
+        if not self._queue and place.came_at - self._emptied_at > self._patience:
             self._queued_since = place.came_at
         if len(self._queue) >= self._room(place.came_at):
             self._turn_away(place)
@@ -104,9 +105,14 @@ class Lane:
             place = self._queue.popleft()
             place.waited = now - place.came_at
             self._let_in(place)
+        self._note_empty(now)
 
     def _room(self, now: float) -> int:
         return self._most_waiting if now - self._queued_since < self._patience else self._standing
+
+    def _note_empty(self, now: float) -> None:
+        if not self._queue:
+            self._emptied_at = now
 
     def _let_in(self, place: Place) -> None:
         if place.begin():
@@ -120,9 +126,10 @@ class Lane:
         """Turn away who has waited too long, and look again when the next one has."""
         loop = asyncio.get_running_loop()
         self._timer = None
-        oldest = loop.time() - self._patience
-        while self._queue and self._queue[0].came_at <= oldest:
+        now = loop.time()
+        while self._queue and self._queue[0].came_at <= now - self._patience:
             self._turn_away(self._queue.popleft())
+        self._note_empty(now)
         if self._queue:
             self._timer = loop.call_at(self._queue[0].came_at + self._patience, self._expire)
 

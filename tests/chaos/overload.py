@@ -1,0 +1,189 @@
+"""Ten times as many messages as the server can answer: it goes on answering what it can, and tells the others at once
+to come again (R25).
+
+Meanwhile an answer that was under way streams on, others are joined and stopped, and health is told.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import cycle
+from time import perf_counter
+
+from chaos.findings import Findings, percentile
+from harness.open_loop import Load, Tally
+from harness.server import Server
+from harness.threads_client import LOST, ThreadsClient
+from harness.transcript import Transcript, numbered
+
+SETTINGS = {"llm_context_messages": 1}  # a message costs the same however long its thread has become
+THREADS = 400
+WORKERS = 48
+TIMES = 10
+GOODPUT = 0.9
+AWAY_SECONDS = 0.05
+NORMAL_SECONDS = 5.0
+IN_A_ROW = 10
+GAP_SECONDS = 0.25
+PAUSE_MS = 50
+MODEL = "scripted?tokens=20"
+UNAVAILABLE = 503
+
+
+@dataclass
+class _Meanwhile:
+    """Seconds of what is asked beside the load, and what became of it."""
+
+    findings: Findings
+    healths: list[float] = field(default_factory=list)
+    joins: list[float] = field(default_factory=list)
+    stops: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+
+    async def ask_health(self, server: Server) -> None:
+        while True:
+            begun = perf_counter()
+            async with server.session.get(f"{server.url}/health") as response:
+                self.findings.expect(f"health was {response.status}", when=response.status == 200)
+            self.healths.append(perf_counter() - begun)
+            await asyncio.sleep(0.05)
+
+    async def join(self, client: ThreadsClient, thread_id: str, execution_id: str) -> None:
+        """One who comes back to an answer, again and again."""
+        while True:
+            begun = perf_counter()
+            async with client.join(thread_id, execution_id) as stream:
+                self.findings.expect(f"a resume was {stream.status}", when=stream.status == 200)
+            self.joins.append(perf_counter() - begun)
+            await asyncio.sleep(0.1)
+
+    async def stop(self, client: ThreadsClient, running: list[tuple[str, str]]) -> None:
+        for thread_id, execution_id in running:
+            await asyncio.sleep(0.2)
+            begun = perf_counter()
+            stopped = await client.cancel(thread_id, execution_id)
+            self.findings.expect(f"a stop was {stopped.status}", when=stopped.status == 202)
+            self.stops.append(perf_counter() - begun)
+
+    async def read(self, client: ThreadsClient, thread_id: str, execution_id: str, tokens: int) -> None:
+        seen, last = Transcript(), 0.0
+        async with client.join(thread_id, execution_id) as stream:
+            async for event in stream:
+                seen.take(event)
+                self.gaps += [perf_counter() - last] if last else []
+                last = perf_counter()
+        self.findings.expect(f"the open stream ended {seen.state}", when=seen.text == numbered(tokens))
+
+
+def _sends(client: ThreadsClient, threads: list[str]) -> Iterator[bytes]:
+    body = json.dumps({"text": "Go on", "model": MODEL, "if_active": "queue"})
+    fields = {"Host": "chaos", "Content-Type": "application/json", "Content-Length": str(len(body)), **client.headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return cycle([f"POST /api/threads/{at}/messages/stream HTTP/1.1\r\n{lines}\r\n{body}".encode() for at in threads])
+
+
+async def prove_overload(server: Server, *, seconds: float) -> Findings:
+    """`seconds` of the overload; the peak is measured for a quarter of that, 10 s at most."""
+    findings = Findings("overload")
+    client = await server.user("overload")
+    threads = [await client.new_thread() for _ in range(THREADS)]
+    load = Load(server.port, _sends(client, threads))
+    measured = min(10.0, max(2.0, seconds / 4))
+    await load.closed(workers=WORKERS, seconds=measured / 2)
+    begun = perf_counter()
+    before = await load.closed(workers=WORKERS, seconds=measured)
+    peak = before.statuses[200] / (perf_counter() - begun)
+    usual = await _usual(client)
+    meanwhile = _Meanwhile(findings)
+    async with asyncio.TaskGroup() as group:
+        beside = [group.create_task(each) for each in await _beside(server, client, meanwhile, seconds)]
+        begun = perf_counter()
+        tally = await load.open(rate=peak * TIMES, seconds=seconds)
+        took = perf_counter() - begun
+        normal = await _back_to_normal(client, usual)
+        for task in beside[:2]:
+            task.cancel()
+    await load.aclose()
+    _judge(findings, tally, peak=peak, seconds=took)
+    _judge_meanwhile(findings, meanwhile, normal=normal)
+    return findings
+
+
+async def _beside(server: Server, client: ThreadsClient, meanwhile: _Meanwhile, seconds: float) -> list[object]:
+    tokens = int(seconds * 1000 / PAUSE_MS)
+    slow = f"scripted?tokens={tokens}&pause_ms={PAUSE_MS}"
+    thread_id = await client.new_thread()
+    execution_id = await client.begin(thread_id, slow)
+    running = []
+    for _ in range(int(seconds * 2)):
+        at = await client.new_thread()
+        running.append((at, await client.begin(at, "scripted?tokens=100000&pause_ms=1000")))
+    return [
+        meanwhile.ask_health(server),
+        meanwhile.join(client, thread_id, execution_id),
+        meanwhile.stop(client, running),
+        meanwhile.read(client, thread_id, execution_id, tokens),
+    ]
+
+
+async def _usual(client: ThreadsClient) -> float:
+    taken = []
+    for _ in range(IN_A_ROW):
+        begun = perf_counter()
+        await client.new_thread()
+        taken.append(perf_counter() - begun)
+    return max(taken)
+
+
+async def _back_to_normal(client: ThreadsClient, usual: float) -> float:
+    """Seconds until so many requests in a row are answered about as fast as before."""
+    begun, row, since = perf_counter(), 0, perf_counter()
+    while row < IN_A_ROW and perf_counter() - begun < 2 * NORMAL_SECONDS:
+        asked = perf_counter()
+        try:
+            await client.new_thread()
+            good = perf_counter() - asked < max(0.1, 3 * usual)
+        except LOST:
+            good = False
+        row, since = (row + 1, since) if good else (0, perf_counter())
+    return since - begun
+
+
+def _judge(findings: Findings, tally: Tally, *, peak: float, seconds: float) -> None:
+    good, away = tally.statuses[200] / seconds, tally.seconds.get(UNAVAILABLE, [])
+    odd = {status: count for status, count in tally.statuses.items() if status not in {200, UNAVAILABLE}}
+    findings.expect(f"answers were {odd}", when=not odd)
+    findings.expect(f"{tally.without_retry_after} had no Retry-After", when=not tally.without_retry_after)
+    findings.expect("nobody was turned away", when=bool(away))
+    share = good / peak
+    findings.at_most(f"{share:.0%} of the peak were answered", GOODPUT / max(share, 0.001), 1.0)
+    told = percentile(away, 99)
+    findings.at_most(f"it took {told * 1000:.0f} ms to turn away (p99)", told, AWAY_SECONDS)
+    findings.counts |= {
+        "answers a second at the peak": peak,
+        "messages a second sent": tally.sent / seconds,
+        "of them not sent for want of connections": tally.unsent / seconds,
+        "answers a second under overload": good,
+        "% of the peak": share * 100,
+        "turned away": len(away),
+        "ms to turn away p50": percentile(away, 50) * 1000,
+        "ms to turn away p99": told * 1000,
+        "ms to a whole answer p50": percentile(tally.seconds.get(200, []), 50) * 1000,
+        "ms to a whole answer p99": percentile(tally.seconds.get(200, []), 99) * 1000,
+    }
+
+
+def _judge_meanwhile(findings: Findings, meanwhile: _Meanwhile, *, normal: float) -> None:
+    findings.at_most(f"back to normal after {normal:.1f} s", normal, NORMAL_SECONDS)
+    gap = percentile(meanwhile.gaps, 99)
+    findings.at_most(f"{gap * 1000:.0f} ms between tokens of an open stream (p99)", gap, GAP_SECONDS)
+    findings.counts |= {
+        "seconds to normal": normal,
+        "ms between tokens of an open stream p99": gap * 1000,
+        "ms of health p99": percentile(meanwhile.healths, 99) * 1000,
+        "resumes": len(meanwhile.joins),
+        "ms to a resume p99": percentile(meanwhile.joins, 99) * 1000,
+        "stops": len(meanwhile.stops),
+        "ms to a stop p99": percentile(meanwhile.stops, 99) * 1000,
+    }
