@@ -96,14 +96,12 @@ async def test_who_has_waited_too_long_is_turned_away() -> None:
 async def test_nobody_waits_whose_turn_will_not_come_soon() -> None:
     door = Door(waiting=100, patience=0.1)
     for _ in range(100):  # each place was held for a second: ten times as long as anybody is to wait
-        door.lane.taken += 1
-        door.lane.give_back(1.0)
+        door.lane.note_held(1.0)
     first, *_ = door.come("abcd")
     assert (door.lane.waiting, door.turned_away) == (1, ["d"])
     first.leave()
     for _ in range(100):
-        door.lane.taken += 1
-        door.lane.give_back(0.001)
+        door.lane.note_held(0.001)
     door.come("efg")
     assert (door.lane.waiting, door.turned_away) == (3, ["d"])
 

@@ -25,11 +25,12 @@ _SMOOTHING = 1 / 16
 class Place:
     """One request in its lane. `begin` returns False when nobody is there any more. `waited` is in seconds."""
 
-    __slots__ = ("_lane", "_since", "begin", "came_at", "refuse", "waited")
+    __slots__ = ("_held", "_lane", "_since", "begin", "came_at", "refuse", "waited")
 
     def __init__(self, lane: "Lane", *, begin: Callable[[], bool], refuse: Callable[[], None]) -> None:
         self._lane = lane
         self._since: float | None = None
+        self._held = 0.0
         self.begin = begin
         self.refuse = refuse
         self.came_at = lane.now()
@@ -42,15 +43,19 @@ class Place:
             self._lane.taken += 1
 
     def leave(self) -> None:
-        """What is left of the request needs no place, or waits for its client. Doing it twice is fine."""
+        """What is left of the request needs no place. Doing it twice is fine."""
         if self._since is not None:
-            held = self._lane.now() - self._since
+            self._lane.note_held(self._held + self._lane.now() - self._since)
             self._since = None
-            self._lane.give_back(held)
+            self._lane.give_back()
 
     @contextmanager
     def left(self) -> Iterator[None]:
-        self.leave()
+        """While the request waits for its client."""
+        if self._since is not None:
+            self._held += self._lane.now() - self._since
+            self._since = None
+            self._lane.give_back()
         try:
             yield
         finally:
@@ -91,10 +96,13 @@ class Lane:
             self._turn_away(place)
         return place
 
-    def give_back(self, held: float) -> None:
-        """A place, which was held for so many seconds; whose turn it is takes it."""
+    def note_held(self, seconds: float) -> None:
+        """How long a request held its place in all."""
+        self._held += (seconds - self._held) * _SMOOTHING
+
+    def give_back(self) -> None:
+        """A place; whose turn it is takes it."""
         self.taken -= 1
-        self._held += (held - self._held) * _SMOOTHING
         while self._queue and self.taken < self._places:
             place = self._queue.popleft()
             place.waited = self.now() - place.came_at
