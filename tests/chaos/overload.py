@@ -63,7 +63,9 @@ class _Meanwhile:
             await asyncio.sleep(0.2)
             begun = perf_counter()
             stopped = await client.cancel(thread_id, execution_id)
-            self.findings.expect(f"a stop was {stopped.status}", when=stopped.status == 202)
+            self.findings.expect(f"a stop was {stopped.status}", when=stopped.status in {202, UNAVAILABLE})
+            if stopped.status == UNAVAILABLE:  # let in, and then the database was not to be had in time
+                self.findings.missed.append(f"a stop was 503 after {perf_counter() - begun:.1f} s")
             self.stops.append(perf_counter() - begun)
 
     async def read(self, client: ThreadsClient, thread_id: str, execution_id: str, tokens: int) -> None:
