@@ -25,6 +25,7 @@ from chaos import (
     kills,
     limits,
     model_faults,
+    overload,
     postgres_away,
     redis_away,
     sends,
@@ -108,6 +109,7 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, obje
         ),
         "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
+        "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),
     }
 
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from frontdesk.errors import BodyTooLargeError, FrontdeskError, InvalidRequestError
+from frontdesk.errors import BodyTimeoutError, BodyTooLargeError, FrontdeskError, InvalidRequestError
 
 MEDIA_TYPE = "application/problem+json"
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
@@ -81,7 +81,7 @@ def render(error: FrontdeskError, request_id: str | None) -> Response:
     headers = dict(error.headers)
     if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
         headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
-    response = LastResponse if isinstance(error, BodyTooLargeError) else Response
+    response = LastResponse if isinstance(error, BodyTimeoutError | BodyTooLargeError) else Response
     return response(msgspec.json.encode(body), error.status, headers, MEDIA_TYPE)
 
 

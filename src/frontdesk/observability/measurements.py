@@ -22,6 +22,7 @@ class Measurements:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._shed = Counter("frontdesk_requests_shed", "Requests turned away unread", ["lane"], registry=self.registry)
         self._streams = Gauge("frontdesk_streams_open", "Streams open now", registry=self.registry)
         self._cut = Counter("frontdesk_streams_cut", "Streams cut for reading nothing", registry=self.registry)
         self._first = Histogram(
@@ -39,6 +40,10 @@ class Measurements:
     def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def shedding(self, lane: str) -> Callable[[], None]:
+        """What counts a request of this lane that is turned away for want of room."""
+        return self._shed.labels(lane).inc
 
     def stream_opened(self) -> None:
         self._streams.inc()

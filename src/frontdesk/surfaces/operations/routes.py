@@ -9,6 +9,7 @@ from frontdesk.http.description import problems
 from frontdesk.http.routing import api_router, operator, public
 from frontdesk.http.services import operations
 
+PATHS = ("/health", "/health/ready", "/metrics")  # answered whatever else is asked
 router = api_router("", tag="operations")
 
 
