@@ -27,6 +27,7 @@ up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: n
 test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
+	$(call need,faketime,faketime)
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
@@ -44,13 +45,19 @@ bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes
 	$(call need,nginx,nginx-light)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, about 25 minutes
+chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, without and with workers, limits, a soak, about an hour
+	$(call need,redis-server,redis-server)
+	$(call need,faketime,faketime)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --kills 200 --cuts 1000 $(ARGS)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing scaled --kills 40
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing temporal --kills 40
 
-chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, on every footing, hours
+chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, and a soak of 6 hours, most of a day
+	$(call need,redis-server,redis-server)
+	$(call need,faketime,faketime)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --long $(ARGS)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --long --footing scaled
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --long --footing temporal
 
 histories: $(VENV)/dev.installed ## record the workflow's histories for this version, before a release
 	PYTHONPATH=src:tests $(BIN)/python -m replay
