@@ -70,6 +70,8 @@ def a_value(table: Table, name: str) -> Any:
         return {"kept": ["é", 1, None]}
     if isinstance(column.type, Integer):
         return 1
+    if isinstance(column.type, Float):
+        return 0.5
     assert isinstance(column.type, String)
     referred = next(iter(column.foreign_keys), None)
     return f"{table.name if referred is None else referred.column.table.name}-row"[: column.type.length or 36]
