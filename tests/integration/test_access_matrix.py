@@ -303,9 +303,7 @@ async def test_without_a_token_nothing_is_read(world: World) -> None:
             answer = await world.client.request(method, path.format(**ids), content=body, headers=headers)
             assert_problem(answer, 401)
         # An id that is not there tells no more than one that is.
-        answer = await world.client.request(
-            method, path.format(thread_id="x", message_id="x", execution_id="x", agent_id="x")
-        )
+        answer = await world.client.request(method, PATH_ID.sub("x", path))
         assert_problem(answer, 401, "unauthenticated")
     assert await _state(world) == before
 

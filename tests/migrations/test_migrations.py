@@ -14,7 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Boolean, Connection, DateTime, Integer, MetaData, String, Table, select, text
+from sqlalchemy import JSON, Boolean, Connection, DateTime, Float, Integer, MetaData, String, Table, select, text
 
 import frontdesk
 from frontdesk.database import migrations, open_database
