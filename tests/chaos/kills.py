@@ -37,16 +37,7 @@ async def prove_kills(
     findings = Findings("kills")
     client = await server.user("kills")
     load = Load(stub, client, findings, tokens, pause_ms)
-    loop = asyncio.get_running_loop()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(writers):
-            group.create_task(load.converse())
-        for _ in range(kills):
-            await asyncio.sleep(random.uniform(0.0, longest_pause))
-            killed = loop.time()
-            await server.kill_and_restart()
-            load.restarts.append((killed, loop.time()))
-        load.stopping = True
+    await beset(server, load, kills=kills, writers=writers, longest_pause=longest_pause)
     await judge_end(load, database)
     findings.counts |= {
         "kills": kills,
@@ -61,3 +52,17 @@ async def prove_kills(
     longest = max(load.recoveries, default=0)
     findings.at_most(f"an answer took {longest:.0f} s to recover", longest, RECOVERY_SECONDS)
     return findings
+
+
+async def beset(server: Victim, load: Load, *, kills: int, writers: int, longest_pause: float) -> None:
+    """Kill the server again and again while the writers talk."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(writers):
+            group.create_task(load.converse())
+        for _ in range(kills):
+            await asyncio.sleep(random.uniform(0.0, longest_pause))
+            killed = loop.time()
+            await server.kill_and_restart()
+            load.restarts.append((killed, loop.time()))
+        load.stopping = True

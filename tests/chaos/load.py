@@ -30,6 +30,8 @@ PROVIDER_RETRIES = 2  # of a call that brought nothing yet
 class Load:
     """`may_fail` where the provider itself is beset: then an answer may end as failed, with what came before.
 
+    `tool_calls` are those of an agent, step by step, as the scripted model has them.
+
     `restarts` are the moments of each kill and of the readiness after it, and `recoveries` the seconds from the latter
     to the ends of the answers that were under way; `takeovers` those from the former, of answers that were begun again.
     """
@@ -40,6 +42,8 @@ class Load:
     tokens: int
     pause_ms: int
     may_fail: bool = False
+    agent_id: str | None = None
+    tool_calls: str = ""
     history: History = field(default_factory=History)
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     stopping: bool = False
@@ -55,15 +59,24 @@ class Load:
 
     async def converse(self) -> None:
         while not self.stopping:
-            thread_id = await self._persist(self.client.new_thread)
+            thread_id = await self._persist(self._new_thread)
             for _ in range(MESSAGES_IN_THREAD):
                 if not self.stopping:
                     await self._exchange(thread_id)
+
+    @property
+    def steps(self) -> int:
+        """How often the model is asked for an answer."""
+        return 1 + len(self.tool_calls.split("|")) if self.tool_calls else 1
+
+    async def _new_thread(self) -> str:
+        return await self.client.new_thread(metadata={} if self.agent_id is None else {"agent_id": self.agent_id})
 
     async def _exchange(self, thread_id: str) -> None:
         number = next(self.numbers)
         sent = self.history.sending(thread_id, f"message {number}")
         model = f"scripted?tokens={self.tokens}&pause_ms={self.pause_ms}&key={self.run}-{number}"
+        model += f"&calls={self.tool_calls}" if self.tool_calls else ""
         transcript = Transcript()
         begun = asyncio.get_running_loop().time()
         way = (self._give_up, self._repeat, self._stream)[number % 3]
@@ -140,7 +153,7 @@ class Load:
         self.failed += failed
         ended = f"{sent.text} ended {transcript.state}, {transcript.error}"
         self.findings.expect(ended, when=failed or transcript.state == "completed")
-        whole = numbered(self.tokens)
+        whole = numbered(self.tokens) * self.steps
         self.findings.expect(
             f"{sent.text} was not shown whole and in order: {transcript.text[-60:]!r}",
             when=whole.startswith(transcript.text) if failed else whole == transcript.text,
@@ -162,7 +175,7 @@ async def judge_end(load: Load, database: Footing) -> None:
     verdict = load.history.judge(stored)
     findings.faults += verdict.faults
     attempts = {row[0]: row[1] for row in await database.rows("SELECT id, attempt FROM executions")}
-    tries = 1 + load.may_fail * PROVIDER_RETRIES
+    tries = (1 + load.may_fail * PROVIDER_RETRIES) * load.steps
     calls_too_many = [id_ for id_, made in load.calls.items() if not 1 <= made <= attempts[id_] * tries]
     findings.faults += [f"{load.calls[id_]} model calls in {attempts[id_]} attempts: {id_}" for id_ in calls_too_many]
     findings.faults += [f"still {state}: {id_}" for id_, state in orphans]

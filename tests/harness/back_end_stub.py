@@ -84,6 +84,11 @@ class Exchange:
     async def on_status(self, rest: str) -> None:
         await self.answer(int(rest), JSON, b"" if rest == "204" else json.dumps({"status": int(rest)}).encode())
 
+    async def on_slow(self, rest: str) -> None:
+        """After that many milliseconds."""
+        await asyncio.sleep(int(rest) / 1000)
+        await self.on_echo("")
+
     async def on_hang(self, _rest: str) -> None:
         await asyncio.sleep(600)
 

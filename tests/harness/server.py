@@ -24,7 +24,7 @@ PORTS = range(18600, 18900)
 
 
 class Server:
-    """`settings` are environment variables without their prefix `CHAT_`, in lower case.
+    """`settings` are environment variables without their prefix `CHAT_`, in lower case, or whole ones in upper case.
 
     `workers` are the addresses of processes that make its answers: what is measured is measured of all together.
     """
@@ -57,7 +57,7 @@ class Server:
             **settings,
         }
         inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CHAT_")}
-        named = {f"CHAT_{name.upper()}": str(value) for name, value in chosen.items()}
+        named = {name if name.isupper() else f"CHAT_{name.upper()}": str(value) for name, value in chosen.items()}
         self.process = Process(
             "frontdesk",
             "serve",

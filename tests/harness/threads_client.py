@@ -62,8 +62,8 @@ class ThreadsClient:
             data = await response.read()
             return Reply(response.status, response.headers.copy(), json.loads(data) if data else None)
 
-    async def new_thread(self) -> str:
-        made = await self.ask("POST", "/threads", {})
+    async def new_thread(self, **fields: Any) -> str:
+        made = await self.ask("POST", "/threads", fields)
         if made.status == 503:
             raise TurnedAwayError
         assert made.status == 201, made

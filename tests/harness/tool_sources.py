@@ -56,6 +56,10 @@ class BackEndStub:
         """Those whose Idempotency-Key is `key`."""
         return [one for one in await asyncio.to_thread(self._all) if ["idempotency-key", key] in one["headers"]]
 
+    def keys(self) -> list[str]:
+        """The Idempotency-Key of each request that has one."""
+        return [value for one in self._all() for name, value in one["headers"] if name == "idempotency-key"]
+
     def _all(self) -> list[dict[str, Any]]:
         with urlopen(f"{self.url}/stub/requests", timeout=10) as response:
             records: list[dict[str, Any]] = json.load(response)
