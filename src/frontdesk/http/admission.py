@@ -65,7 +65,7 @@ class Place:
 class Lane:
     """`waiting` is the most that ever wait, and `patience` the seconds that they are to wait at most.
 
-    `on_shed` is told of each request that is turned away, also by whoever turns one away that never entered.
+    `on_shed` is told of each request that is turned away.
     """
 
     def __init__(self, *, places: int, waiting: int, patience: float, on_shed: Callable[[], None]) -> None:
@@ -74,7 +74,7 @@ class Lane:
         self._places = places
         self._most_waiting = waiting
         self._patience = patience
-        self.on_shed = on_shed
+        self._on_shed = on_shed
         self._queue: deque[Place] = deque()
         self._held = 0.0  # seconds, lately
         self._timer: asyncio.TimerHandle | None = None
@@ -88,21 +88,13 @@ class Lane:
         place = Place(self, begin=begin, refuse=refuse)
         if self.taken < self._places and not self._queue:
             self._let_in(place)
-        elif self.is_full:
-            self._turn_away(place)
-        else:
+        elif len(self._queue) < self._most_waiting and len(self._queue) * self._held <= self._patience * self._places:
             self._queue.append(place)
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(self._patience * _OVERDUE, self._expire)
+        else:
+            self._turn_away(place)
         return place
-
-    @property
-    def is_full(self) -> bool:
-        """Whether who comes now is turned away."""
-        waiting = len(self._queue)
-        if self.taken < self._places and not waiting:
-            return False
-        return waiting >= self._most_waiting or waiting * self._held > self._patience * self._places
 
     def note_held(self, seconds: float) -> None:
         """How long a request held its place in all."""
@@ -121,7 +113,7 @@ class Lane:
             place.take()
 
     def _turn_away(self, place: Place) -> None:
-        self.on_shed()
+        self._on_shed()
         place.refuse()
 
     def _expire(self) -> None:
@@ -168,10 +160,6 @@ class Admission:
     @property
     def waiting(self) -> int:
         return self._ordinary.waiting + self._urgent.waiting
-
-    @property
-    def is_full(self) -> bool:
-        return self._ordinary.is_full
 
     def lane(self, path: str) -> Lane | None:
         """None for what is never turned away."""

@@ -16,7 +16,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from frontdesk.errors import BadRequestError, FrontdeskError, HeadTooLargeError, OverloadedError
 from frontdesk.http.admission import ADMISSION, PLACE, Admission
 from frontdesk.http.event_stream import SERVER_WIRE
-from frontdesk.http.plain_requests import plain_path
 from frontdesk.http.problems import render
 
 HEAD_BYTES = 65_536
@@ -131,8 +130,6 @@ class GatewayProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._turns_away_unparsed(data):
-            return
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_since is None:
@@ -141,36 +138,14 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._in_head and self._head_bytes > HEAD_BYTES and not self._refused:
             self._refuse(HeadTooLargeError())
 
-    def _turns_away_unparsed(self, data: bytes) -> bool:
-        """Under overload most requests take this way, so it is short."""
-        admission: Admission | None = self.app_state.get(ADMISSION)
-        if admission is None or not admission.is_full or not self._is_idle or self.transport.is_closing():
-            return False
-        path = plain_path(data)
-        lane = None if path is None else admission.lane(path)
-        if lane is None or not lane.is_full:
-            return False
-        self._head_since = None
-        lane.on_shed()
-        self.transport.write(_OVERLOADED[False][randrange(_RETRY_SECONDS)])  # noqa: S311  no secret
-        super().on_response_complete()
-        return True
-
-    @property
-    def _is_idle(self) -> bool:
-        """Whether what comes next is the start of a request, and there is none before it to be answered."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return self._in_head and not self._head_bytes and (cycle is None or cycle.response_complete)
-
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequestError(msg))
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes, self._head_since = False, 0, None
         super().on_headers_complete()
-        if not self.cycle.response_complete:
-            wire = ServerWire(self, self.cycle)
-            self.scope[SERVER_WIRE] = wire  # type: ignore[literal-required]  # an extension of the scope
+        wire = ServerWire(self, self.cycle)
+        self.scope[SERVER_WIRE] = wire  # type: ignore[literal-required]  # an extension of the scope
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_since = True, None
