@@ -107,7 +107,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             threads=ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all),
             messages=MessageService(database=database, clock=clock),
             conversation=conversation,
-            feed=Feed(database=database, log=log),
+            feed=Feed(database=database, log=log, clock=clock),
             streams=streams,
             measurements=measurements,
             models=parts.models,
