@@ -127,7 +127,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 knows_tool=lambda name: parts.tools.find(name) is not None,
                 runtimes={},
             ),
-            feed=Feed(database=database, log=log),
+            feed=Feed(database=database, log=log, clock=clock),
             streams=streams,
             measurements=measurements,
             models=parts.models,

@@ -148,7 +148,7 @@ async def prove_temporal_faults(
                 await under_way.begin(running)
                 outage = _Outage(kind, begun=asyncio.get_running_loop().time())
                 await asyncio.to_thread(leave)
-                await asyncio.gather(asyncio.sleep(pause), _stops(crowd), _not_ready(topology, findings))
+                await asyncio.gather(asyncio.sleep(pause), _stops(crowd), _degraded(topology, findings))
                 await asyncio.to_thread(come_back)
                 outage.over = asyncio.get_running_loop().time()
                 await _recover(crowd, outage)
@@ -177,15 +177,16 @@ async def _stops(users: _Users) -> None:
     users.findings.expect("the provider was called for what was stopped", when=not await users.load.stub.calls(key))
 
 
-async def _not_ready(topology: Topology, findings: Findings) -> None:
-    """Every replica says so, in time, and that it is alive."""
+async def _degraded(topology: Topology, findings: Findings) -> None:
+    """Every replica says so, in time, and that it goes on."""
     loop = asyncio.get_running_loop()
     for server in topology.servers:
-        for path, expected in (("/health/ready", 503), ("/health", 200)):
+        for path, expected in (("/health/ready", "degraded"), ("/health", "ok")):
             begun = loop.time()
             async with server.session.get(f"{server.url}{path}") as response:
-                took = loop.time() - begun
-            findings.expect(f"{path} was {response.status} without Temporal", when=response.status == expected)
+                took, told = loop.time() - begun, await response.json()
+            told = f"{response.status} {told['status']}"
+            findings.expect(f"{path} was {told} without Temporal", when=told == f"200 {expected}")
             findings.at_most(f"{path} took {took:.1f} s without Temporal", took, ANSWERED_SECONDS)
 
 

@@ -114,7 +114,7 @@ class Topology:
             node.hops[hop].switch(faults)
 
     async def ready(self, *, seconds: float) -> float:
-        """Seconds until every replica says that it is ready; `seconds` when one does not."""
+        """Seconds until every replica says that all is well; `seconds` when one does not."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         waiting = self.servers
@@ -144,7 +144,7 @@ class Topology:
 async def _is_ready(server: Server) -> bool:
     try:
         async with server.session.get(f"{server.url}/health/ready") as response:
-            return response.status == 200
+            return response.status == 200 and (await response.json())["status"] == "ok"
     except LOST:
         return False
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chaos import drain, hops, kills, postgres_away, redis_away, temporal_away
+from chaos import drain, hops, kills, temporal_away
 from chaos.topology import Topology, scaled
 from harness.model_stub import ModelStub
 
@@ -44,16 +44,6 @@ async def test_workers_that_end_finish_or_hand_over(topology: Topology) -> None:
 
 async def test_replicas_that_end_interrupt_no_answer(topology: Topology) -> None:
     found = await drain.prove_drains(topology, drains=1, streams=10, tokens=100)
-    assert found.faults == []
-
-
-async def test_answers_are_whole_without_redis(topology: Topology) -> None:
-    found = await redis_away.prove_redis_faults(topology, users=8, pause=2.5, calm=3, flushes=1)
-    assert found.faults == []
-
-
-async def test_postgres_may_restart_and_hang(topology: Topology, model_stub: ModelStub) -> None:
-    found = await postgres_away.prove_postgres_faults(topology, model_stub, restarts=1, pause=3, writers=4)
     assert found.faults == []
 
 

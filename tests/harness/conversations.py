@@ -254,7 +254,7 @@ async def open_core(
                 conversation=conversation,
                 threads=ThreadService(database=database, log=own_log, clock=clock, stop_answers=conversation.stop_all),
                 messages=MessageService(database=database, clock=clock),
-                feed=Feed(database=database, log=own_log),
+                feed=Feed(database=database, log=own_log, clock=clock),
                 inputs=InputService(database=database, engine=engine, tools=offered, clock=clock),
                 user=user or a_user(),
             )

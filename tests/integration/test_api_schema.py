@@ -16,7 +16,7 @@ from harness.command_line import Home, await_output, free_port
 from harness.identities import PASSWORD, SECRET
 from harness.model_stub import ModelStub
 
-SECONDS = 60
+SECONDS = 30
 # Not use_after_free: a hidden thread can be asked for with include_deleted.
 CHECKS = (
     "not_a_server_error",

@@ -11,11 +11,14 @@ from redis.asyncio import Redis
 from deploy.parts.redis import RedisServer
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
 from frontdesk.adapters.thread_log.redis.link import Link, LinkLostError
+from frontdesk.conversation.feed import Feed
 from frontdesk.errors import UnavailableError
-from frontdesk.kit.clock import SystemClock
+from frontdesk.kit.clock import HeldClock, SystemClock
 from frontdesk.ports.thread_log import CursorGoneError, Event, EventType, Follower, StaleAttemptError
-from harness.conversations import until
+from harness.answers import shown, tokens
+from harness.conversations import next_events, open_core, read_all, until
 from harness.fault_proxy import FaultProxy, Faults
+from harness.model_stub import ModelStub
 
 STARTED = (EventType.execution_started, b"{}")
 RESTARTED = (EventType.execution_restarted, b"{}")
@@ -286,3 +289,40 @@ async def test_a_link_that_was_cut_while_idle_is_lost_and_made_anew(redis_server
             await link.aclose()
 
     await asyncio.to_thread(uvloop.run, cut_while_idle())
+
+
+async def test_an_end_that_was_stored_and_never_told_is_found_by_readers(
+    processes: Processes, database_url: str, model_stub: ModelStub
+) -> None:
+    """As when a runner is killed between its commit and what it would have said then."""
+    async with open_core(database_url, model_stub.url) as core:
+        thread_id = await core.thread()
+        message = await core.send(thread_id, model="scripted?tokens=3")
+        execution_id = message.execution_id or ""
+        await core.ended(thread_id)
+        dead, here, clock = processes.one(), processes.one(), HeldClock(SystemClock().now())
+        dead.append(thread_id, execution_id, 1, entries=[STARTED, (EventType.chunk, b'{"choices":[]}')])
+        await dead.flush()
+        feed = Feed(database=core.database, log=here, clock=clock)
+        early = await feed.open(core.user, thread_id, execution_id)
+        first = await next_events(early)
+        assert [event.type for event in first] == [EventType.execution_started, EventType.chunk]
+        await early.look_around()
+        assert list(early.take()) == [], "the end may still be on its way"
+        clock.advance(10)
+        late = await feed.open(core.user, thread_id, execution_id)
+        for reader in (early, late):
+            events = await read_all(reader)
+            assert shown(events) == tokens(3)
+            assert events[-1].type is EventType.execution_completed
+
+
+async def test_a_log_knows_whether_it_is_written_here(processes: Processes) -> None:
+    here, elsewhere = processes.one(), processes.one()
+    assert not here.is_written_here("t", "e")
+    say(here, "0")
+    await here.flush()
+    assert await heard(await elsewhere.follow("t", "e"), "0")
+    assert (here.is_written_here("t", "e"), elsewhere.is_written_here("t", "e")) == (True, False)
+    here.abandon("t", "e", 1)
+    assert not here.is_written_here("t", "e")

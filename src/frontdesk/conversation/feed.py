@@ -7,6 +7,7 @@ answer can be joined for ever. A reader holds no database connection and no mode
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -20,10 +21,12 @@ from frontdesk.conversation.threads import repository as threads
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.identity.principal import Principal
+from frontdesk.kit.clock import Clock
 from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, Follower, ThreadLog
 
 _JOINED = "stored"  # cursors of a stored answer that was read from its start
 _VOIDED = "stored-void"  # cursors of a stored answer whose reader had seen something that is gone
+_TELLING = timedelta(seconds=2)
 _CHECKPOINT_WAITS = 40
 _CHECKPOINT_WAIT_SECONDS = 0.25
 
@@ -64,6 +67,11 @@ class AnswerReader:
             events = self._voided(events)
         self.ended = events[-1].type in TERMINAL
         return events
+
+    @property
+    def lacks_end(self) -> bool:
+        """Whether it follows a log that, as far as can be told here, does not hold the answer's end."""
+        return self._follower is not None and not self._follower.closed
 
     @property
     def more(self) -> bool:
@@ -108,9 +116,10 @@ class AnswerReader:
 
 
 class Feed:
-    def __init__(self, *, database: Database, log: ThreadLog) -> None:
+    def __init__(self, *, database: Database, log: ThreadLog, clock: Clock) -> None:
         self._database = database
         self._log = log
+        self._clock = clock
 
     async def join(self, thread_id: str, execution_id: str) -> AnswerReader:
         """Follow an answer that this process has just begun on its caller's behalf."""
@@ -124,11 +133,11 @@ class Feed:
         `NotAllowedError`.
         """
 
-        def check(connection: Connection) -> None:
+        def check(connection: Connection) -> Execution:
             threads.get(connection, principal, thread_id)
-            executions.get(connection, thread_id, execution_id)
+            return executions.get(connection, thread_id, execution_id)
 
-        await self._database.read(check)
+        execution = await self._database.read(check)
         reader = AnswerReader(self, thread_id, execution_id, follower=None)
         origin, _, number = (after or "").rpartition("-")
         if origin in {_JOINED, _VOIDED}:
@@ -141,6 +150,8 @@ class Feed:
             reader.follow(await self._log.follow(thread_id, execution_id, after=after))
         except CursorGoneError:
             await self.reopen(reader, thread_id, execution_id)
+        if reader.lacks_end and self._has_long_ended(execution):
+            await self.reopen(reader, thread_id, execution_id)
         return reader
 
     async def reopen(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
@@ -149,14 +160,20 @@ class Feed:
 
     async def look_around(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
         """The answer may have ended elsewhere and be in the database. One that is away is asked another time."""
-        if await self._log.holds(thread_id, execution_id):
+        if self._log.is_written_here(thread_id, execution_id):
             return
+        held = await self._log.holds(thread_id, execution_id)
         try:
             execution, message = await self._stored(thread_id, execution_id)
         except UnavailableError:
             return
-        if execution.state in FINISHED and not await self._log.holds(thread_id, execution_id):
+        if execution.state in FINISHED and reader.lacks_end and (not held or self._has_long_ended(execution)):
             reader.begin_with(_whole(execution, message, _VOIDED), complete=True)
+
+    def _has_long_ended(self, execution: Execution) -> bool:
+        """So long that the end would be on the log, had its runner not died between storing and telling it."""
+        ended = execution.finished_at
+        return ended is not None and ended < self._clock.now() - _TELLING
 
     async def _begin_stored(
         self, reader: AnswerReader, thread_id: str, execution_id: str, *, origin: str, seen: int

@@ -54,6 +54,7 @@ class PostgresDatabase:
         milliseconds = str(int(timeout * 1000))
         self._timeout = timeout
         self._units: set[asyncio.Task[Any]] = set()
+        self._turns = asyncio.Semaphore(pool_size)  # the pool gives a connection to whoever asks first, not who waits
         self._engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -118,7 +119,7 @@ class PostgresDatabase:
 
     async def _read(self, work: Work[T], caller: _Caller) -> T:
         try:
-            async with self._engine.connect() as connection:
+            async with self._turns, self._engine.connect() as connection:
                 caller.require()
                 return await connection.run_sync(work)
         except _FAILURES as error:
@@ -127,7 +128,7 @@ class PostgresDatabase:
     async def _write(self, work: Work[T], caller: _Caller) -> T:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                async with self._engine.begin() as connection:
+                async with self._turns, self._engine.begin() as connection:
                     caller.require()
                     result = await connection.run_sync(work)
                     caller.require()

@@ -77,6 +77,11 @@ class Follower(Protocol):
     """One reader's place in a log. It holds no events of its own, so a slow one costs nothing."""
 
     @property
+    def closed(self) -> bool:
+        """Whether the log holds the terminal event."""
+        ...
+
+    @property
     def ended(self) -> bool:
         """Whether nothing can follow its place: the terminal event lies behind it."""
         ...
@@ -139,6 +144,10 @@ class ThreadLog(Protocol):
 
     async def holds(self, thread_id: str, execution_id: str) -> bool:
         """Whether the execution's events are all here, from its first or from that of its latest attempt."""
+        ...
+
+    def is_written_here(self, thread_id: str, execution_id: str) -> bool:
+        """Whether an attempt appends in this process: then the answer cannot have ended without its end being here."""
         ...
 
     def discard(self, thread_id: str, execution_ids: Sequence[str]) -> None:

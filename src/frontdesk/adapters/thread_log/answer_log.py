@@ -226,6 +226,10 @@ class AnswerFollower:
         log.followers.append(self)
 
     @property
+    def closed(self) -> bool:
+        return self._log.closed
+
+    @property
     def ended(self) -> bool:
         return self._log.closed and self._place >= self._log.end
 

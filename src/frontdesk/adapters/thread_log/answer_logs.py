@@ -51,6 +51,10 @@ class AnswerLogs:
     def find(self, thread_id: str, execution_id: str) -> AnswerLog | None:
         return self._logs.get((thread_id, execution_id))
 
+    def is_written_here(self, thread_id: str, execution_id: str) -> bool:
+        log = self.find(thread_id, execution_id)
+        return log is not None and log.runs_here
+
     def open(self, thread_id: str, execution_id: str) -> AnswerLog:
         """The execution's log, made if it is not there."""
         log = self._logs.get((thread_id, execution_id))

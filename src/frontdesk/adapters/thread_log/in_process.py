@@ -66,6 +66,9 @@ class InProcessThreadLog:
         found = self._logs.find(thread_id, execution_id)
         return found is not None and found.is_whole and bool(found.events)
 
+    def is_written_here(self, thread_id: str, execution_id: str) -> bool:
+        return self._logs.is_written_here(thread_id, execution_id)
+
     def discard(self, thread_id: str, execution_ids: Sequence[str]) -> None:
         for execution_id in ("", *execution_ids):
             if log := self._logs.find(thread_id, execution_id):

@@ -120,6 +120,9 @@ class RedisThreadLog:
             return False
         return first.is_whole and bool(first.events)
 
+    def is_written_here(self, thread_id: str, execution_id: str) -> bool:
+        return self._logs.is_written_here(thread_id, execution_id)
+
     def discard(self, thread_id: str, execution_ids: Sequence[str]) -> None:
         for execution_id in ("", *execution_ids):
             if log := self._logs.find(thread_id, execution_id):
