@@ -473,6 +473,7 @@ async def test_an_agent_of_the_sdk_asks_the_configured_provider(core: Core, runt
     [
         ("adder", "scripted?status=503", Limits(), "server_error"),
         ("adder", "scripted?status=401", Limits(), "refused"),
+        ("adder", "scripted?status=302", Limits(), "refused"),
         ("adder", "scripted?tokens=5&error_at=2", Limits(), "error_in_stream"),
         ("adder", 'scripted?calls=add:{"a":1,"b":1}|add:{"a":1,"b":1}', Limits(max_steps=1), "step_limit"),
         ("adder", "scripted?tokens=5&pause_ms=500", Limits(max_seconds=0.3), "time_limit"),

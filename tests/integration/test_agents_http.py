@@ -1,5 +1,6 @@
 """The agents routes over real sockets and real databases."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.Async
     (tmp_path / "agents.yaml").write_text(AGENTS_FILE)
     (tmp_path / "tools.yaml").write_text(TOOLS_FILE)
     files = {"agents_file": str(tmp_path / "agents.yaml"), "tools_file": str(tmp_path / "tools.yaml")}
-    async with served(settings_for(database_url, **files)) as client:
+    async with served(settings_for(database_url, llm_enabled=True, **files)) as client:
         yield client
 
 
@@ -216,6 +217,25 @@ async def test_an_allow_list_bounds_what_is_seen_and_used(ann: Someone) -> None:
     used = await cat.call("POST", "/threads", {"metadata": {"agent_id": allowed["id"]}})
     assert used.status_code == 201, used.text
     assert_problem(await cat.call("POST", "/threads", {"metadata": {"agent_id": other["id"]}}), 403, "not_allowed")
+
+
+async def test_its_answer_waits_for_what_the_client_brings(ann: Someone) -> None:
+    agent = await ann.agent(kind="python", runtime="writer", tools=["ask"])
+    thread = (await ann.call("POST", "/threads", {"metadata": {"agent_id": agent["id"]}})).json()
+    said = {"text": 'say 2;tool ask {"place":"Oslo"}|heard'}
+    sent = (await ann.call("POST", f"/threads/{thread['id']}/messages", said)).json()
+    execution = f"/threads/{thread['id']}/executions/{sent['execution_id']}"
+    async with asyncio.timeout(20):
+        while (found := (await ann.call("GET", execution)).json())["state"] != "waiting":
+            await asyncio.sleep(0.02)
+    (call,) = found["tool_calls"]
+    assert (call["tool"], call["state"], call["arguments"]) == ("ask", "awaiting_result", {"place": "Oslo"})
+    result = {"call_id": call["call_id"], "result": "sunny there"}
+    assert (await ann.call("POST", f"{execution}/tool-results", result)).status_code == 200
+    stream = (await ann.call("GET", f"{execution}/stream")).text
+    assert stream.endswith("data: [DONE]\n\n")
+    answers = (await ann.call("GET", f"/threads/{thread['id']}/messages")).json()["items"]
+    assert (answers[0]["text"], answers[0]["status"]) == ("t0 t1 sunny there ", "completed")
 
 
 async def test_nobody_without_a_token_comes_in(client: httpx.AsyncClient) -> None:

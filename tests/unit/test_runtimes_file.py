@@ -83,6 +83,7 @@ async def test_its_names_are_the_runtimes_of_their_kinds(tmp_path: Path, monkeyp
         ("remote: {a: {url: 'http://'}}", "remote.a: url: it begins with http:// or https:// and names a host"),
         ("remote: {a: {url: 'http://u:p@h'}}", "remote.a: url: it has a host, maybe a port and a path"),
         ("remote: {a: {url: 'http://h/?q=1'}}", "remote.a: url: it has a host, maybe a port and a path"),
+        ("remote: {a: {url: 'http://h/a b'}}", "remote.a: url: it has a host, maybe a port and a path"),
         ("remote: {a: {url: 'http://h:x'}}", "remote.a: Port could not be cast"),
         ('remote: {a: {url: "http://h/\\r\\nX: y"}}', "remote.a: url: it has a host, maybe a port and a path"),
         ("remote: {a: {url: 'http://h', timeout_seconds: 0}}", "remote.a: Expected `float` > 0.0"),

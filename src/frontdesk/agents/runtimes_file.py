@@ -102,7 +102,8 @@ def _remote(name: str, entry: RemoteEntry, place: str) -> DeclaredRemoteAgent:
     url = urlsplit(entry.url)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ValueError("url: it begins with http:// or https:// and names a host")
-    if url.port == 0 or url.username is not None or url.query or url.fragment or not entry.url.isprintable():
+    is_plain = entry.url.isascii() and entry.url.isprintable() and " " not in entry.url
+    if not is_plain or url.port == 0 or url.username is not None or url.query or url.fragment:
         raise ValueError("url: it has a host, maybe a port and a path, and nothing else")
     return DeclaredRemoteAgent(
         name=name,

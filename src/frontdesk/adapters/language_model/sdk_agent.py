@@ -58,7 +58,7 @@ class SdkAgent:
             api_key=api_key or "none",
             timeout=Timeout(timeout, connect=connect_timeout),
             max_retries=max_retries,
-            http_client=DefaultAsyncHttpxClient(trust_env=False),
+            http_client=DefaultAsyncHttpxClient(trust_env=False, follow_redirects=False),
         )
 
     async def events(self, request: Request) -> AsyncIterator[Event]:
