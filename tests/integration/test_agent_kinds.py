@@ -10,6 +10,7 @@ from urllib.request import urlopen
 
 import msgspec
 import pytest
+from agents.tracing import TracingProcessor, set_trace_processors
 
 from frontdesk.adapters.language_model.python_agent import PythonAgent
 from frontdesk.adapters.language_model.remote_agent import RemoteAgent
@@ -18,8 +19,9 @@ from frontdesk.agents.models import AgentKind, Limits
 from frontdesk.conversation.tool_calls.inputs import CallPlace, Decision
 from frontdesk.conversation.tool_calls.models import CallState, ToolCall
 from frontdesk.kit.clock import SystemClock
-from frontdesk.ports.language_model import LanguageModel
-from frontdesk.ports.thread_log import Event, EventType
+from frontdesk.kit.ids import new_id
+from frontdesk.ports.language_model import LanguageModel, ModelChunks, ModelRequest
+from frontdesk.ports.thread_log import Event, EventType, StaleAttemptError
 from harness import python_agents, remote_runtime, sdk_agents
 from harness.answers import shown, tokens
 from harness.conversations import SECONDS, Core, a_user, open_core, read_all, read_until, until
@@ -317,6 +319,20 @@ async def test_a_function_that_will_not_be_cancelled_is_not_waited_for(core: Cor
     assert await core.stored_text(message) == tokens(1)
 
 
+async def test_nothing_is_handed_on_once_nobody_listens() -> None:
+    agent = PythonAgent(python_agents.scripted, name="there", clock=SystemClock())
+    taken: list[ModelChunks] = []
+    messages = [{"role": "user", "content": "say 1;stubborn"}]
+    answering = asyncio.create_task(agent.stream(ModelRequest("", messages, key=(key := new_id())), taken.append))
+    await until(lambda: asyncio.sleep(0, taken), bool)
+    answering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answering
+    await until(lambda: asyncio.sleep(0, key in python_agents.left), bool)
+    assert [one.text for one in taken] == ["t0 "]
+    await agent.aclose()
+
+
 async def test_a_function_that_never_awaits_leaves_others_their_turn(core: Core) -> None:
     thread_id = await thread_of(core, AgentKind.python, runtime="endless", limits=Limits(max_seconds=0.2))
     assert error_of(await core.answer(thread_id, "go")) == "time_limit"
@@ -486,6 +502,47 @@ async def test_an_agent_of_the_sdk_fails_with_a_type(
     thread_id = await thread_of(core, AgentKind.python, runtime=runtime, limits=limits)
     events = await core.answer(thread_id, model=model)
     assert error_of(events) == code
+
+
+async def test_an_agent_of_the_sdk_is_traced_to_nobody(core: Core) -> None:
+    seen: list[str] = []
+
+    class Spy(TracingProcessor):
+        def on_trace_start(self, trace: Any) -> None:
+            seen.append(str(trace))
+
+        def on_trace_end(self, trace: Any) -> None: ...
+
+        def on_span_start(self, span: Any) -> None:
+            seen.append(str(span))
+
+        def on_span_end(self, span: Any) -> None: ...
+
+        def shutdown(self) -> None: ...
+
+        def force_flush(self) -> None: ...
+
+    set_trace_processors([Spy()])
+    try:
+        thread_id = await thread_of(core, AgentKind.python, runtime="adder")
+        assert shown(await core.answer(thread_id)) == tokens(4)
+    finally:
+        set_trace_processors([])
+    assert seen == []
+
+
+async def test_a_log_that_refuses_ends_the_sdks_run(runtimes: Runtimes, model_stub: ModelStub) -> None:
+    agent = runtimes()[AgentKind.python]["adder"]
+
+    def refuse(_chunks: ModelChunks) -> None:
+        raise StaleAttemptError
+
+    request = ModelRequest("scripted?tokens=400&pause_ms=50&key=sdk-refused", [{"role": "user", "content": "go"}])
+    with pytest.raises(StaleAttemptError):
+        await agent.stream(request, refuse)
+    call = await model_stub.call("sdk-refused", seconds=SECONDS)
+    assert call["outcome"] == "closed_by_client"
+    await agent.aclose()
 
 
 async def test_stopping_an_agent_of_the_sdk_closes_its_model(core: Core, model_stub: ModelStub) -> None:

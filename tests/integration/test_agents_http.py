@@ -1,6 +1,5 @@
 """The agents routes over real sockets and real databases."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from harness.conversations import until
 from harness.identities import PASSWORD, settings_for
 from harness.served import served
 
@@ -225,9 +225,12 @@ async def test_its_answer_waits_for_what_the_client_brings(ann: Someone) -> None
     said = {"text": 'say 2;tool ask {"place":"Oslo"}|heard'}
     sent = (await ann.call("POST", f"/threads/{thread['id']}/messages", said)).json()
     execution = f"/threads/{thread['id']}/executions/{sent['execution_id']}"
-    async with asyncio.timeout(20):
-        while (found := (await ann.call("GET", execution)).json())["state"] != "waiting":
-            await asyncio.sleep(0.02)
+
+    async def standing() -> dict[str, Any]:
+        found: dict[str, Any] = (await ann.call("GET", execution)).json()
+        return found
+
+    found = await until(standing, lambda found: found["state"] == "waiting")
     (call,) = found["tool_calls"]
     assert (call["tool"], call["state"], call["arguments"]) == ("ask", "awaiting_result", {"place": "Oslo"})
     result = {"call_id": call["call_id"], "result": "sunny there"}
