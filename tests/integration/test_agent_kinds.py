@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from agents.tracing import TracingProcessor, set_trace_processors
 
+from deploy.parts.temporal import TemporalServer
 from frontdesk.adapters.language_model.python_agent import PythonAgent
 from frontdesk.adapters.language_model.remote_agent import RemoteAgent
 from frontdesk.adapters.language_model.sdk_agent import SdkAgent
@@ -24,7 +25,7 @@ from frontdesk.ports.language_model import LanguageModel, ModelChunks, ModelRequ
 from frontdesk.ports.thread_log import Event, EventType, StaleAttemptError
 from harness import python_agents, remote_runtime, sdk_agents
 from harness.answers import shown, tokens
-from harness.conversations import SECONDS, Core, a_user, open_core, read_all, read_until, until
+from harness.conversations import SECONDS, Core, OverTemporal, a_user, open_core, read_all, read_until, until
 from harness.fixtures import Logged
 from harness.model_stub import ModelStub
 from harness.processes import SOURCE, Process
@@ -203,6 +204,27 @@ async def test_a_client_tool_is_waited_for_beyond_a_restart(
         assert "none there" in shown(events)
         assert shown(events).endswith("second ")
         assert await core.stored_text(message) == shown(events)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_worker_answers_with_it(
+    sqlite_url: str,
+    model_stub: ModelStub,
+    tools: OfferedTools,
+    runtimes: Runtimes,
+    kind: AgentKind,
+    temporal: TemporalServer,
+) -> None:
+    over = OverTemporal(temporal.address)
+    async with open_core(sqlite_url, model_stub.url, tools=tools, temporal=over, runtimes=runtimes()) as core:
+        thread_id = await thread_of(core, kind, "ask", "echo")
+        message = await core.send(thread_id, 'say 2;tool ask {"a":1}|heard;tool echo {"a":2}|heard')
+        (call,) = await waiting(core, thread_id)
+        await core.inputs.bring_result(core.user, place(call), content="brought", is_error=False)
+        await core.ended(thread_id)
+        said = await core.stored_text(message)
+        assert said.startswith("t0 t1 brought ")
+        assert said.endswith("got 2 ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
