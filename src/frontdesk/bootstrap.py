@@ -1,25 +1,21 @@
 """Puts the program together: which adapter stands behind which port is decided here and nowhere else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
 from frontdesk.adapters.execution_engine.runner import ExecutionRunner
+from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
-from frontdesk.adapters.tool_source.back_end import BackEnd
-from frontdesk.adapters.tool_source.http import HttpToolSource
-from frontdesk.adapters.tool_source.openapi import OpenApiToolSource
-from frontdesk.adapters.tool_source.python import PythonToolSource
 from frontdesk.agents.service import AgentService
 from frontdesk.agents.tools.catalogue import ToolCatalogue
-from frontdesk.agents.tools.catalogue_file import read_tools_file
-from frontdesk.agents.tools.declarations import DeclaredMcpServer
+from frontdesk.bootstrap_agents import agent_runtimes, extra, tool_catalogue
 from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.stopping import Stopper
@@ -48,7 +44,6 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.rate_limiter import RateLimiter
-from frontdesk.ports.tool_source import ToolSource
 from frontdesk.settings import Settings
 
 
@@ -82,8 +77,8 @@ class _Parts:
     measurements: Measurements
     database: Database
     log: InProcessThreadLog | RedisThreadLog
-    model: LanguageModel
     models: ModelList
+    runtimes: AgentRuntimes
     tools: ToolCatalogue
 
 
@@ -125,7 +120,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 database=database,
                 clock=clock,
                 knows_tool=lambda name: parts.tools.find(name) is not None,
-                runtimes={},
+                runtimes=parts.runtimes.names,
             ),
             feed=Feed(database=database, log=log, clock=clock),
             streams=streams,
@@ -148,7 +143,7 @@ async def running_worker(settings: Settings, *, shares_log: bool = True) -> Asyn
         raise ConfigurationError("A worker needs Temporal: set CHAT_TEMPORAL_ADDRESS")
     if shares_log and settings.redis_url is None:
         raise ConfigurationError("A worker needs the log that its readers follow: set CHAT_REDIS_URL")
-    with _extra("temporal", "CHAT_TEMPORAL_ADDRESS"):
+    with extra("temporal", "CHAT_TEMPORAL_ADDRESS"):
         from frontdesk.adapters.execution_engine.temporal_worker import TemporalWorker  # noqa: PLC0415  an extra
     async with AsyncExitStack() as stack:
         parts = await _open_parts(stack, settings)
@@ -188,14 +183,17 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
     await tools.open()
     model = _language_model(settings)
     stack.push_async_callback(model.aclose)
+    models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
+    runtimes = agent_runtimes(settings, model, models, clock=clock)
+    stack.push_async_callback(runtimes.aclose)
     return _Parts(
         settings=settings,
         clock=clock,
         measurements=Measurements(),
         database=database,
         log=log,
-        model=model,
-        models=ModelList(model, clock=clock, default_model=settings.llm_default_model),
+        models=models,
+        runtimes=runtimes,
         tools=tools,
     )
 
@@ -210,7 +208,7 @@ def _engine(parts: _Parts, housekeeping: Housekeeping) -> Engine:
             clock=parts.clock,
             tick=settings.engine_tick_seconds,
         )
-    with _extra("temporal", "CHAT_TEMPORAL_ADDRESS"):
+    with extra("temporal", "CHAT_TEMPORAL_ADDRESS"):
         from frontdesk.adapters.execution_engine.temporal import TemporalExecutionEngine  # noqa: PLC0415  an extra
         from frontdesk.adapters.execution_engine.temporal_calls import TemporalCalls  # noqa: PLC0415  an extra
     return TemporalExecutionEngine(
@@ -236,7 +234,7 @@ def _runner(parts: _Parts, *, patience: float | None = None) -> ExecutionRunner:
     )
     asking = Asking(
         log=parts.log,
-        model_of=lambda _: parts.model,
+        model_of=parts.runtimes.model_of,
         models=parts.models,
         caller=caller,
         clock=parts.clock,
@@ -282,7 +280,7 @@ def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisT
             retained_bytes=settings.log_retained_bytes,
             thread_bytes=settings.log_thread_bytes,
         )
-    with _extra("redis", "CHAT_REDIS_URL"):
+    with extra("redis", "CHAT_REDIS_URL"):
         return RedisThreadLog(
             settings.redis_url,
             clock=clock,
@@ -296,42 +294,9 @@ def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisT
 def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
     if settings.redis_url is None:
         return InProcessRateLimiter(clock)
-    with _extra("redis", "CHAT_REDIS_URL"):
+    with extra("redis", "CHAT_REDIS_URL"):
         from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter  # noqa: PLC0415  an extra
     return RedisRateLimiter(settings.redis_url, clock)
-
-
-def tool_catalogue(settings: Settings) -> ToolCatalogue:
-    """The tools of CHAT_TOOLS_FILE, not opened yet. Raises `ConfigurationError`."""
-    file = read_tools_file(settings.tools_file)
-    back_end = BackEnd(settings.api_base_url)
-    max_bytes = settings.tool_max_response_bytes
-    sources: list[ToolSource] = []
-    for section in file.order:
-        if section == "tools":
-            sources.append(HttpToolSource(file.tools, back_end, max_response_bytes=max_bytes))
-        elif section == "openapi" and file.openapi is not None:
-            sources.append(OpenApiToolSource(file.openapi, back_end, max_response_bytes=max_bytes))
-        elif section == "mcp":
-            sources.extend(_mcp_source(declared, max_bytes) for declared in file.mcp)
-        elif section == "python":
-            sources.append(PythonToolSource(file.python, max_output_bytes=max_bytes))
-    return ToolCatalogue(sources)
-
-
-def _mcp_source(declared: DeclaredMcpServer, max_bytes: int) -> ToolSource:
-    with _extra("mcp", "An entry of `mcp` in CHAT_TOOLS_FILE"):
-        from frontdesk.adapters.tool_source.mcp import McpToolSource  # noqa: PLC0415  an extra
-    return McpToolSource(declared, max_output_bytes=max_bytes)
-
-
-@contextmanager
-def _extra(name: str, setting: str) -> Iterator[None]:
-    """Around what needs an extra of the package. Raises `ConfigurationError` when it is not installed."""
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigurationError(f"{setting} needs the extra: pip install 'frontdesk[{name}]'") from error
 
 
 def _language_model(settings: Settings) -> LanguageModel:

@@ -1,8 +1,10 @@
 """Every setting, read from the environment and `.env` here and nowhere else."""
 
+import os
 from functools import cached_property
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
     login_attempts_per_address: int = Field(default=100, ge=1)
     login_window_seconds: int = Field(default=300, ge=1)
 
+    agents_file: str | None = None
     tools_file: str | None = None
     tool_max_response_bytes: int = Field(default=1_048_576, ge=1024)
     api_base_url: str | None = Field(default=None, validation_alias="api_base_url")
@@ -85,3 +88,8 @@ class Settings(BaseSettings):
     @property
     def has_default_jwt_secret(self) -> bool:
         return self.jwt_secret_key.get_secret_value() == DEFAULT_JWT_SECRET
+
+
+def named_secret(name: str) -> str | None:
+    """A setting that another file names, from the environment or `.env`; None when it is not there, or empty."""
+    return os.environ.get(name) or dotenv_values(".env").get(name) or None

@@ -1,7 +1,7 @@
 """The conversation core put together as the program does it, without HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +13,10 @@ from frontdesk.adapters.execution_engine.runner import ExecutionRunner
 from frontdesk.adapters.execution_engine.temporal import TemporalExecutionEngine
 from frontdesk.adapters.execution_engine.temporal_calls import TemporalCalls
 from frontdesk.adapters.execution_engine.temporal_worker import TemporalWorker
+from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
+from frontdesk.agents.models import AgentKind
 from frontdesk.agents.service import AgentDraft, AgentService
 from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.drafts import Draft, IfActive
@@ -63,6 +65,7 @@ class Core:
     messages: MessageService
     feed: Feed
     inputs: InputService
+    runtimes: AgentRuntimes
     user: Principal
 
     async def thread(self, **metadata: Any) -> str:
@@ -70,7 +73,9 @@ class Core:
 
     async def agent(self, *tools: str, **fields: Any) -> str:
         """An agent of the user's with these tools."""
-        service = AgentService(database=self.database, clock=SystemClock(), knows_tool=lambda _: True, runtimes={})
+        service = AgentService(
+            database=self.database, clock=SystemClock(), knows_tool=lambda _: True, runtimes=self.runtimes.names
+        )
         draft = AgentDraft(name="agent", tools=list(tools), **fields)
         return (await service.create(self.user, draft)).id
 
@@ -200,6 +205,7 @@ async def open_core(
     wrap: Callable[[Database], Database] = lambda database: database,
     temporal: OverTemporal | None = None,
     tools: Tools | None = None,
+    runtimes: Mapping[AgentKind, Mapping[str, LanguageModel]] | None = None,
 ) -> AsyncIterator[Core]:
     """`model` is a provider's base address or a model itself. A log that is passed in is another core's to close.
 
@@ -209,11 +215,12 @@ async def open_core(
     database = wrap(open_database(database_url, pool_size=5, timeout=5))
     own_log = log or in_process_log(clock=clock)
     language_model = OpenAIHttpLanguageModel(base_url=model) if isinstance(model, str) else model
+    behind_agents = AgentRuntimes(language_model, runtimes or {})
     measurements, offered = Measurements(), tools or OfferedTools()
     caller = ToolCaller(database=database, log=own_log, tools=offered, clock=clock, measurements=measurements)
     asking = Asking(
         log=own_log,
-        model_of=lambda _: language_model,
+        model_of=behind_agents.model_of,
         models=ModelList(language_model, clock=clock, default_model=None),
         caller=caller,
         clock=clock,
@@ -256,11 +263,13 @@ async def open_core(
                 messages=MessageService(database=database, clock=clock),
                 feed=Feed(database=database, log=own_log, clock=clock),
                 inputs=InputService(database=database, engine=engine, tools=offered, clock=clock),
+                runtimes=behind_agents,
                 user=user or a_user(),
             )
     finally:
         if log is None:
             await own_log.aclose()
+        await behind_agents.aclose()
         await language_model.aclose()
         await until(lambda: asyncio.sleep(0, database.connections_in_use), lambda in_use: in_use == 0)
         await database.aclose()

@@ -53,11 +53,12 @@ class StoredText(msgspec.Struct, frozen=True):
 class CallAsked:
     """A tool call as the model asks for it, piece by piece."""
 
-    __slots__ = ("_arguments", "id", "name")
+    __slots__ = ("_arguments", "decision_only", "id", "name")
 
     def __init__(self, part: ToolCallPart) -> None:
         self.id = part.id
         self.name = part.name or ""
+        self.decision_only = part.decision_only
         self._arguments: list[str] = [part.arguments]
 
     @property

@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.agents.models import Agent
+from frontdesk.agents.models import Agent, AgentKind
 from frontdesk.conversation.answer import Answer, Claim, StoredText
+from frontdesk.conversation.executions.models import Execution
 from frontdesk.conversation.model_list import ModelList
+from frontdesk.conversation.tool_calls.activity import told_activity
 from frontdesk.conversation.tool_calls.making import ToolCaller
 from frontdesk.conversation.tool_calls.models import AnswerStep
 from frontdesk.kit.clock import Clock
@@ -55,10 +57,10 @@ class Asking:
         """Stream the model's next words onto the log and into the answer, behind the steps. Raises `ModelCallError`."""
         execution = claim.execution
         thread_id, execution_id, attempt = execution.thread_id, execution.id, execution.attempt
-        append = self._log.append_chunks
+        append, append_entries = self._log.append_chunks, self._log.append
         request = await self._request(claim, answer, behind)
         answer.begin_step()
-        answer.model = request.model
+        answer.model = request.model or (None if claim.agent is None else claim.agent.runtime)
         begun: float | None = None if behind else self._clock.monotonic()
 
         def take(chunks: ModelChunks) -> None:
@@ -67,7 +69,10 @@ class Asking:
                 self._measurements.first_chunk(self._clock.monotonic() - begun)
                 begun = None
             answer.absorb(chunks)
-            answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
+            if chunks.activity:
+                answer.cursor = append_entries(thread_id, execution_id, attempt, entries=told_activity(chunks.activity))
+            else:
+                answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
             heartbeat.defer()
 
         await self._model_of(claim.agent).stream(request, take)
@@ -81,13 +86,23 @@ class Asking:
         if agent.instructions:
             first.append({"role": "system", "content": agent.instructions})
         return ModelRequest(
-            execution.model or agent.model or await self._models.default(),
+            await self._model_name(agent, execution),
             [*first, *claim.history, *(message for step in steps for message in step.messages())],
             claim.conversation_id,
             tools=self._caller.described(agent.tools),
             temperature=agent.temperature,
             max_tokens=_tokens_left(agent, answer),
+            thread_id=execution.thread_id,
+            key=f"{execution.id}-{len(steps)}",
+            steps_left=agent.limits.max_steps - len(steps),
         )
+
+    async def _model_name(self, agent: Agent, execution: Execution) -> str:
+        """Of what has a runtime of its own, only a name that somebody gave."""
+        named = execution.model or agent.model
+        if named or agent.kind is not AgentKind.model:
+            return named or ""
+        return await self._models.default()
 
 
 class Heartbeat:

@@ -1,4 +1,4 @@
-"""The model behind an answer: anything that speaks OpenAI's chat completions.
+"""The model behind an answer: anything that speaks OpenAI's chat completions, or is made to look so.
 
 Owns the provider's wire: addresses, keys, time limits, retries before the first byte, odd framing. What it hands on is
 the provider's own chunks, byte for byte, each with the few fields that the core needs, in batches of what one read
@@ -6,6 +6,7 @@ brought. It refuses to interpret: text, tools and states are the core's business
 """
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -20,19 +21,39 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolCallPart(msgspec.Struct, frozen=True, gc=False):
-    """A piece of a call that the model asks for: the first has `id` and `name`, the arguments come piece by piece."""
+    """A piece of a call that the model asks for: the first has `id` and `name`, the arguments come piece by piece.
+
+    With `decision_only` it makes the call itself and asks for leave alone: the decision is the call's result.
+    """
 
     index: int
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    decision_only: bool = False
+
+
+class ActivityState(StrEnum):
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+
+
+class CallActivity(msgspec.Struct, frozen=True, gc=False):
+    """A call that whoever answers makes itself, for those who follow. `arguments` is JSON as text, `result` text."""
+
+    call_id: str
+    tool: str
+    arguments: str
+    state: ActivityState
+    result: str | None = None
 
 
 class ModelChunks(msgspec.Struct, frozen=True, gc=False):
     """What one read brought: each `chat.completion.chunk` as it came, on one line, and what they say together.
 
     `text` is their text joined and `tokens` how many had some, `tool_calls` are all pieces in order; of every other
-    field it is the last that was given.
+    field it is the last that was given. A batch with `activity` has no chunks.
     """
 
     data: Sequence[bytes]
@@ -44,12 +65,15 @@ class ModelChunks(msgspec.Struct, frozen=True, gc=False):
     agent_status: str | None = None
     usage: Usage | None = None
     tool_calls: Sequence[ToolCallPart] = ()
+    activity: Sequence[CallActivity] = ()
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
     """`messages` are OpenAI's `{role, content}`; `conversation_id` is what the provider named this thread earlier.
 
-    `tools` are OpenAI's `{type: "function", function}`, `max_tokens` bounds the answer.
+    `tools` are OpenAI's `{type: "function", function}`, `max_tokens` bounds the answer. `thread_id` and `key` are for
+    those who keep something themselves: a request that is made again has the same key. What has a runtime of its own
+    gets an empty `model` when nobody named one, and `steps_left`: how often it may still ask a model.
     """
 
     model: str
@@ -58,6 +82,9 @@ class ModelRequest(msgspec.Struct, frozen=True):
     tools: Sequence[dict[str, Any]] = ()
     temperature: float | None = None
     max_tokens: int | None = None
+    thread_id: str = ""
+    key: str = ""
+    steps_left: int | None = None
 
 
 class ModelCallError(ProviderError):

@@ -92,6 +92,17 @@ def request_body(request: ModelRequest) -> bytes:
     return msgspec.json.encode(body)
 
 
+def read_events(events: list[bytes]) -> tuple[ModelChunks | None, ModelCallError | None, bool]:
+    """`read_chunks` of those before `[DONE]`, and whether that was among them; events without data are none."""
+    over = DONE in events
+    if over:
+        del events[events.index(DONE) :]
+    if b"" in events:
+        events = [event for event in events if event]
+    chunks, error = read_chunks(events) if events else (None, None)
+    return chunks, error, over
+
+
 def read_chunks(events: Sequence[bytes]) -> tuple[ModelChunks | None, ModelCallError | None]:
     """The chunks that lead the events, and the failure that the first of the others is: `bad_frame`, `error_in_stream`.
 
@@ -234,12 +245,20 @@ def model_list(body: bytes) -> list[dict[str, Any]]:
 
 def status_failure(status: int, retry_after: str | None) -> ModelCallError:
     """What a status other than 200 means."""
+    kind = status_kind(status)
+    if kind not in {"rate_limited", "server_error"}:
+        return failure(kind, status=status)
     wait = None if retry_after is None else retry_seconds(retry_after, now=datetime.now(UTC))
+    return failure(kind, retry_after=wait, status=status)
+
+
+def status_kind(status: int) -> str:
+    """The kind of failure that a status other than 200 is."""
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return failure("rate_limited", retry_after=wait, status=status)
+        return "rate_limited"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return failure("server_error", retry_after=wait, status=status)
-    return failure("refused" if status >= HTTPStatus.MULTIPLE_CHOICES else "bad_response", status=status)
+        return "server_error"
+    return "refused" if status >= HTTPStatus.MULTIPLE_CHOICES else "bad_response"
 
 
 def retry_seconds(header: str, *, now: datetime) -> float | None:

@@ -2,13 +2,24 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
-from frontdesk.adapters.language_model import openai_wire as wire
+from frontdesk.adapters.language_model import openai_wire
 from frontdesk.adapters.language_model.http_client import HttpError, Response
 from frontdesk.kit.server_sent_events import EventParser, EventTooLargeError
 from frontdesk.ports.language_model import ModelCallError, ModelChunks
 
 Take = Callable[[ModelChunks], None]
+
+
+class Wire(Protocol):
+    """What the events of a stream mean."""
+
+    def read_events(self, events: list[bytes]) -> tuple[ModelChunks | None, ModelCallError | None, bool]:
+        """The chunks that lead the events, the failure behind them, and whether they say that the stream is over."""
+        ...
+
+    def failure(self, kind: str) -> ModelCallError: ...
 
 
 class StreamedAnswer:
@@ -18,12 +29,15 @@ class StreamedAnswer:
     how long the provider may be silent, in seconds.
     """
 
-    def __init__(self, response: Response, take: Take, *, timeout: float, max_event_bytes: int) -> None:
+    def __init__(
+        self, response: Response, take: Take, *, timeout: float, max_event_bytes: int, wire: Wire = openai_wire
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._response = response
         self._take = take
+        self._wire = wire
         self._parser = EventParser(max_event_bytes=max_event_bytes)
         self._finished = False
         self._done = False
@@ -56,7 +70,7 @@ class StreamedAnswer:
         try:
             self._read(self._parser.feed(data))
         except EventTooLargeError as error:
-            failure = wire.failure("bad_frame")
+            failure = self._wire.failure("bad_frame")
             failure.__cause__ = error
             self._end(failure)
 
@@ -66,18 +80,13 @@ class StreamedAnswer:
             return
         if error is None and self.begun.done():
             self._read(self._parser.close(), last=True)
-        self._end(None if self._finished and error is None else wire.failure(error.kind if error else "reset"))
+        self._end(None if self._finished and error is None else self._wire.failure(error.kind if error else "reset"))
 
     def _read(self, events: list[bytes], *, last: bool = False) -> None:
-        over = wire.DONE in events
-        if over:
-            del events[events.index(wire.DONE) :]
-        if b"" in events:
-            events = [event for event in events if event]
-        if events:
-            chunks, failure = wire.read_chunks(events)
-            if last and failure is not None and failure.kind == "bad_frame":
-                failure = wire.failure("reset")  # cut off, rather than badly said
+        chunks, failure, over = self._wire.read_events(events)
+        if last and failure is not None and failure.kind == "bad_frame":
+            failure = self._wire.failure("reset")  # cut off, rather than badly said
+        if chunks is not None or failure is not None:
             self._hand_on(chunks, failure)
         if over:
             self._end(None)
@@ -108,4 +117,4 @@ class StreamedAnswer:
         if silence < self._timeout:
             self._timer = self._loop.call_later(self._timeout - silence, self._check_silence)
         else:
-            self._end(wire.failure("timeout_between_bytes"))
+            self._end(self._wire.failure("timeout_between_bytes"))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
+from frontdesk.agents.strict_yaml import load_mapping
 from frontdesk.agents.tools import file_entries as entries
 from frontdesk.agents.tools.arguments import ArgumentCheck
 from frontdesk.agents.tools.declarations import (
@@ -42,14 +42,7 @@ def read_tools_file(path: str | None) -> ToolsFile:
 
 def parse_tools_file(text: str, *, name: str) -> ToolsFile:
     """`name` is the file's: errors begin with it, and a file that it mentions is looked for beside it."""
-    try:
-        content = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{name}: it is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{name}: it must be a mapping with some of {', '.join(sorted(_KEYS))}")
-    if unknown := [key for key in content if key not in _KEYS]:
-        raise ConfigurationError(f"{name}: the key {unknown[0]!r} is none of {', '.join(sorted(_KEYS))}")
+    content = load_mapping(text, name=name, keys=_KEYS)
     return _Reader(name, content).read()
 
 
@@ -149,18 +142,6 @@ class _Reader:
             if one.name in seen:
                 raise ConfigurationError(f"{self._name}: {section}[{number}] ({one.name}): the name is taken already")
             seen.add(one.name)
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is not typed
-    """Refuses a key that is there twice, which YAML forbids and PyYAML overlooks."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} is there twice", node.start_mark)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        return mapping
 
 
 def _called(value: Any) -> str:

@@ -76,14 +76,18 @@ class InputService:
         """Whether a call may be made, and with which arguments. Raises as `bring_result`, and `BadArgumentsError`."""
 
         def answer(connection: Connection, call: ToolCall) -> ToolCall | None:
-            if call.state is not CallState.awaiting_approval:
+            if call.state not in {CallState.awaiting_approval, CallState.awaiting_decision}:
                 return None
+            now = self._clock.now()
             if decision is Decision.reject:
                 told = failure("rejected", feedback or "The user does not want this call to be made")
-                return tool_calls.settle(connection, call, content=told, error_code="rejected", now=self._clock.now())
+                return tool_calls.settle(connection, call, content=told, error_code="rejected", now=now)
             wanted = call.arguments
             if decision is Decision.edit:
                 wanted = self._edited(call, arguments)
+            if call.state is CallState.awaiting_decision:
+                told = _decision(decision, wanted)
+                return tool_calls.settle(connection, call, content=told, error_code=None, now=now)
             return tool_calls.approve(connection, call, arguments=wanted, state=self._next_state(call))
 
         return await self._bring(principal, place, answer)
@@ -123,6 +127,8 @@ class InputService:
     def _edited(self, call: ToolCall, arguments: dict[str, Any] | None) -> str:
         if arguments is None:
             raise BadArgumentsError("An edit needs the arguments")
+        if call.state is CallState.awaiting_decision:
+            return msgspec.json.encode(arguments).decode()
         fault = self._tools.fault(call.tool, arguments)
         if fault is not None:
             raise BadArgumentsError(fault)
@@ -131,3 +137,11 @@ class InputService:
     def _next_state(self, call: ToolCall) -> CallState:
         tool = self._tools.find(call.tool)
         return CallState.awaiting_result if tool and tool.runs_at is RunsAt.client else CallState.requested
+
+
+def _decision(decision: Decision, arguments: str) -> str:
+    """What is told to whoever makes the call itself: `modified_arguments` only where they were edited."""
+    told: dict[str, Any] = {"decision": decision}
+    if decision is Decision.edit:
+        told["modified_arguments"] = msgspec.Raw(arguments.encode())
+    return msgspec.json.encode(told).decode()

@@ -31,7 +31,7 @@ from frontdesk.ports.tool_source import CallContext, RunsAt, Tool, ToolCallError
 
 _MOST_CALLS = 32  # of one step
 _MOST_ARGUMENT_BYTES = 262_144
-_SHOWN_LENGTH = 16_384  # characters of a result on the log; the whole is in the database
+SHOWN_LENGTH = 16_384  # characters of a result on the log; the whole is in the database
 _RETRY_SECONDS = 0.5
 T = TypeVar("T")
 
@@ -183,7 +183,7 @@ class ToolCaller:
     ) -> ToolCall:
         name = asked.name.replace("\0", "\ufffd")[:TOOL_LENGTH]
         tool = self._tools.find(name) if name in permitted else None
-        arguments, error = self._checked(tool, asked.arguments or "{}")
+        arguments, error = self._checked(tool, asked)
         record_id, now = new_id(), self._clock.now()
         return ToolCall(
             id=record_id,
@@ -193,7 +193,7 @@ class ToolCaller:
             call_id=_call_id(asked, record_id, taken),
             tool=name,
             arguments=arguments,
-            state=CallState.failed if tool is None or error is not None else _first_state(tool),
+            state=CallState.failed if error is not None else _first_state(tool, asked),
             attempt=0 if error is None else execution.attempt,
             content=None if error is None else failure(*error),
             error_code=None if error is None else error[0],
@@ -202,12 +202,15 @@ class ToolCaller:
             finished_at=None if error is None else now,
         )
 
-    def _checked(self, tool: Tool | None, arguments: str) -> tuple[str, tuple[str, str] | None]:
+    def _checked(self, tool: Tool | None, asked: CallAsked) -> tuple[str, tuple[str, str] | None]:
         """The arguments as they are stored, and why the call cannot be made with them."""
+        arguments = asked.arguments or "{}"
         try:
             value = msgspec.json.decode(arguments[:_MOST_ARGUMENT_BYTES])
         except msgspec.DecodeError:
             return _excerpt(arguments), ("bad_arguments", "The arguments are not JSON, or too large")
+        if asked.decision_only:
+            return arguments, None
         if tool is None:
             return arguments, ("unknown_tool", "There is no such tool, or too many calls at once")
         fault = self._tools.fault(tool.name, value)
@@ -241,11 +244,11 @@ def told(call: ToolCall) -> dict[str, Any]:
         "call_id": call.call_id,
         "tool": call.tool,
         "state": call.state,
-        "arguments": _decoded(call.arguments),
+        "arguments": decoded(call.arguments),
     }
     if call.content is not None:
-        shown["result" if call.state is CallState.completed else "error"] = _decoded(call.content[:_SHOWN_LENGTH])
-    if call.content is not None and len(call.content) > _SHOWN_LENGTH:
+        shown["result" if call.state is CallState.completed else "error"] = decoded(call.content[:SHOWN_LENGTH])
+    if call.content is not None and len(call.content) > SHOWN_LENGTH:
         shown["is_cut"] = True
     return shown
 
@@ -255,7 +258,7 @@ def failure(code: str, message: str) -> str:
     return msgspec.json.encode({"error": {"code": code, "message": message}}).decode()
 
 
-def _decoded(text: str) -> Any:
+def decoded(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
@@ -267,7 +270,9 @@ def _excerpt(arguments: str) -> str:
     return msgspec.json.encode({"unreadable": arguments[:1_000]}).decode()
 
 
-def _first_state(tool: Tool) -> CallState:
+def _first_state(tool: Tool | None, asked: CallAsked) -> CallState:
+    if tool is None or asked.decision_only:
+        return CallState.awaiting_decision
     if tool.requires_approval:
         return CallState.awaiting_approval
     return CallState.awaiting_result if tool.runs_at is RunsAt.client else CallState.requested

@@ -44,17 +44,21 @@ tool_calls = Table(
 
 
 class CallState(StrEnum):
-    """`requested` calls are to be made here; the two that await something are made, or answered, when it has come."""
+    """`requested` calls are to be made here; those that await something are made, or answered, when it has come.
+
+    What awaits a decision is made by whoever asked for it, if the decision lets it.
+    """
 
     requested = "requested"
     awaiting_approval = "awaiting_approval"
     awaiting_result = "awaiting_result"
+    awaiting_decision = "awaiting_decision"
     running = "running"
     completed = "completed"
     failed = "failed"
 
 
-AWAITING = frozenset({CallState.awaiting_approval, CallState.awaiting_result})
+AWAITING = frozenset({CallState.awaiting_approval, CallState.awaiting_result, CallState.awaiting_decision})
 SETTLED = frozenset({CallState.completed, CallState.failed})
 
 

@@ -1,0 +1,93 @@
+"""What answers in a thread, put together: the tools of CHAT_TOOLS_FILE and the runtimes of CHAT_AGENTS_FILE."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
+from frontdesk.adapters.language_model.python_agent import PythonAgent, imported_agent, is_of_sdk
+from frontdesk.adapters.language_model.remote_agent import RemoteAgent
+from frontdesk.adapters.tool_source.back_end import BackEnd
+from frontdesk.adapters.tool_source.http import HttpToolSource
+from frontdesk.adapters.tool_source.openapi import OpenApiToolSource
+from frontdesk.adapters.tool_source.python import PythonToolSource
+from frontdesk.agents.models import AgentKind
+from frontdesk.agents.runtimes_file import DeclaredPythonAgent, DeclaredRemoteAgent, read_agents_file
+from frontdesk.agents.tools.catalogue import ToolCatalogue
+from frontdesk.agents.tools.catalogue_file import read_tools_file
+from frontdesk.agents.tools.declarations import DeclaredMcpServer
+from frontdesk.conversation.model_list import ModelList
+from frontdesk.errors import ConfigurationError
+from frontdesk.kit.clock import Clock
+from frontdesk.ports.language_model import LanguageModel
+from frontdesk.ports.tool_source import ToolSource
+from frontdesk.settings import Settings, named_secret
+
+
+def tool_catalogue(settings: Settings) -> ToolCatalogue:
+    """The tools of CHAT_TOOLS_FILE, not opened yet. Raises `ConfigurationError`."""
+    file = read_tools_file(settings.tools_file)
+    back_end = BackEnd(settings.api_base_url)
+    max_bytes = settings.tool_max_response_bytes
+    sources: list[ToolSource] = []
+    for section in file.order:
+        if section == "tools":
+            sources.append(HttpToolSource(file.tools, back_end, max_response_bytes=max_bytes))
+        elif section == "openapi" and file.openapi is not None:
+            sources.append(OpenApiToolSource(file.openapi, back_end, max_response_bytes=max_bytes))
+        elif section == "mcp":
+            sources.extend(_mcp_source(declared, max_bytes) for declared in file.mcp)
+        elif section == "python":
+            sources.append(PythonToolSource(file.python, max_output_bytes=max_bytes))
+    return ToolCatalogue(sources)
+
+
+def agent_runtimes(settings: Settings, model: LanguageModel, models: ModelList, *, clock: Clock) -> AgentRuntimes:
+    """The runtimes of CHAT_AGENTS_FILE, and `model` for every agent without one. Raises `ConfigurationError`."""
+    file = read_agents_file(settings.agents_file)
+    runtimes: dict[AgentKind, dict[str, LanguageModel]] = {
+        AgentKind.python: {one.name: _python_agent(one, settings, models, clock=clock) for one in file.python},
+        AgentKind.remote: {one.name: _remote_agent(one, clock) for one in file.remote},
+    }
+    return AgentRuntimes(model, runtimes)
+
+
+def _python_agent(declared: DeclaredPythonAgent, settings: Settings, models: ModelList, *, clock: Clock) -> PythonAgent:
+    found = imported_agent(declared)
+    if not is_of_sdk(found):
+        return PythonAgent(found, name=declared.name, clock=clock)
+    with extra("agents", declared.place):
+        from frontdesk.adapters.language_model.sdk_agent import SdkAgent  # noqa: PLC0415  an extra
+    agent = SdkAgent(
+        found,
+        base_url=settings.llm_base_url,
+        api_key=None if settings.llm_api_key is None else settings.llm_api_key.get_secret_value(),
+        timeout=settings.llm_timeout_seconds,
+        connect_timeout=settings.llm_connect_timeout_seconds,
+        max_retries=settings.llm_max_retries,
+        default_model=models.default,
+    )
+    return PythonAgent(agent.events, name=declared.name, clock=clock, close=agent.aclose)
+
+
+def _remote_agent(declared: DeclaredRemoteAgent, clock: Clock) -> RemoteAgent:
+    key = None
+    if declared.key_env is not None:
+        key = named_secret(declared.key_env)
+        if key is None or not (key.isascii() and key.isprintable()):
+            raise ConfigurationError(f"{declared.place}: key_env: {declared.key_env} is not set, or holds no key")
+    return RemoteAgent(declared.url, name=declared.name, key=key, timeout=declared.timeout, clock=clock)
+
+
+def _mcp_source(declared: DeclaredMcpServer, max_bytes: int) -> ToolSource:
+    with extra("mcp", "An entry of `mcp` in CHAT_TOOLS_FILE"):
+        from frontdesk.adapters.tool_source.mcp import McpToolSource  # noqa: PLC0415  an extra
+    return McpToolSource(declared, max_output_bytes=max_bytes)
+
+
+@contextmanager
+def extra(name: str, setting: str) -> Iterator[None]:
+    """Around what needs an extra of the package. Raises `ConfigurationError` when it is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(f"{setting} needs the extra: pip install 'frontdesk[{name}]'") from error
