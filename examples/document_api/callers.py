@@ -56,6 +56,7 @@ def session_of(request: Request) -> str:
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=255,
         description="The same key with the same request has its effect once in 24 hours, and the same answer.",

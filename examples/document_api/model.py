@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from document_api.problems import ModelFailedError, ModelNotConfiguredError
 from document_api.settings import ModelSettings
@@ -45,8 +46,8 @@ class Model:
                     raise ModelFailedError(f"The language model answered with status {response.status}")
                 async for piece in _pieces(_events(response.content)):
                     yield piece
-        # A line that is too long for the reader is a ValueError.
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        # What is no JSON or no UTF-8 is a ValueError; a line that is too long, an error of the protocol.
+        except (aiohttp.ClientError, HttpProcessingError, TimeoutError, ValueError) as error:
             raise ModelFailedError("The language model cannot be reached, or broke off") from error
 
 
