@@ -61,6 +61,9 @@ def create_app(settings: Settings) -> FastAPI:
         description="Texts, their versions, improvements, publications and exports.",
         lifespan=_life,
         redirect_slashes=False,
+        # Those pages fetch their scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.services = build(settings)
     problems.install(app)

@@ -107,7 +107,8 @@ def test_a_failed_job_leaves_its_key_free(tmp_path: Path, model_stub: ModelStub)
         assert len(listed(session)) == 2
 
 
-def test_a_job_survives_kill_nine_and_has_its_effect_once(tmp_path: Path, model_stub: ModelStub) -> None:
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_job_survives_its_process_and_has_its_effect_once(end: str, tmp_path: Path, model_stub: ModelStub) -> None:
     key = uuid4().hex
     model = f"scripted?tokens=6&stall_at=3&fail_first=1&key={key}"
     headers = {"Idempotency-Key": "k"}
@@ -118,7 +119,7 @@ def test_a_job_survives_kill_nine_and_has_its_effect_once(tmp_path: Path, model_
             stream = {"Accept": "text/event-stream"}
             with session.stream("POST", path, json={}, headers=headers | stream) as answer:
                 assert next(answer.iter_lines()) == "event: delta"
-                api.process.kill()
+                getattr(api.process, end)()
         api.start()
         with api.session("s") as session:
             eventually(lambda: len(listed(session)) == 2)
