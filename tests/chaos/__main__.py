@@ -33,6 +33,7 @@ from chaos import (
     soak,
     stops,
     temporal_away,
+    tool_kills,
     writers,
 )
 from chaos.findings import Findings
@@ -46,6 +47,7 @@ from harness.threads_client import LOST
 
 Prove = Callable[[Server, ModelStub, Footing], Awaitable[Findings]]
 ProveScaled = Callable[[Topology, ModelStub], Awaitable[Findings]]
+Chosen = dict[str, object] | Callable[[Path], dict[str, object]]
 T = TypeVar("T")
 SHOWN_FAULTS = 20
 
@@ -67,17 +69,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
+def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
     """Each proof with its server's settings. Without `--long` each count but those asked for is a tenth or less."""
     return _proofs(chosen) | (_sqlite_proofs(chosen) if chosen.footing == "sqlite" else {})
 
 
-def _sqlite_proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
+def _sqlite_proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
     seconds, killed = (600, 20) if chosen.long else (10, 0)
     return {"writers": (lambda s, _b, f: writers.prove_writers(s, f, seconds=seconds, kills=killed), writers.SETTINGS)}
 
 
-def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
+def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
     long = chosen.long
     killed, cut = (1_000, 10_000) if long else (chosen.kills, chosen.cuts)
     minutes = chosen.minutes or (360 if long else 5)
@@ -108,6 +110,10 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, obje
             model_faults.SETTINGS,
         ),
         "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
+        "tools": (
+            lambda s, b, f: tool_kills.prove_tool_kills(s, b, f, kills=200 if long else 40),
+            tool_kills.settings,
+        ),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
         "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),
     }
@@ -214,10 +220,9 @@ async def run(chosen: argparse.Namespace, console: Console, directory: Path) -> 
     return made
 
 
-async def _prove(
-    prove: Prove, settings: dict[str, object], *, footing: Footing, stub: ModelStub, home: Path
-) -> Findings:
-    async with serve(database_url=footing.url, model_url=stub.url, directory=home, **settings) as server:
+async def _prove(prove: Prove, settings: Chosen, *, footing: Footing, stub: ModelStub, home: Path) -> Findings:
+    chosen = settings(home) if callable(settings) else settings
+    async with serve(database_url=footing.url, model_url=stub.url, directory=home, **chosen) as server:
         return await prove(server, stub, footing)
 
 

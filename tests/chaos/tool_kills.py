@@ -7,11 +7,15 @@ from pathlib import Path
 from chaos import kills
 from chaos.findings import Findings
 from chaos.footing import Footing
-from chaos.kills import Victim, beset
+from chaos.kills import beset
 from chaos.load import Load, judge_end
 from harness.model_stub import ModelStub
-from harness.tool_sources import BackEndStub
+from harness.ports import lasting_port
+from harness.processes import Process
+from harness.server import Server
+from harness.tool_sources import PATHS, BackEndStub
 
+BACK_END_PORTS = range(23000, 23100)
 CALLS = 'pay:{"a":1};look:{"a":2}|pay:{"a":3}'
 TOOLS_FILE = """
 tools:
@@ -23,30 +27,44 @@ tools:
 OF_CALLS = "SELECT id, tool, state, error_code FROM tool_calls"
 
 
-def settings(back_end: BackEndStub, folder: Path) -> dict[str, object]:
+def settings(folder: Path) -> dict[str, object]:
+    """For a server whose back end `prove_tool_kills` starts."""
     file = folder / "tools.yaml"
     file.write_text(TOOLS_FILE)
-    return {**kills.SETTINGS, "tools_file": file, "API_BASE_URL": back_end.url}
+    return {
+        **kills.SETTINGS,
+        "tools_file": file,
+        "API_BASE_URL": f"http://127.0.0.1:{lasting_port(BACK_END_PORTS)}",
+    }
 
 
 async def prove_tool_kills(
-    server: Victim, stub: ModelStub, database: Footing, back_end: BackEndStub, *, kills: int, writers: int = 8
+    server: Server, stub: ModelStub, database: Footing, *, kills: int, writers: int = 8
+) -> Findings:
+    url = str(server.settings["API_BASE_URL"])
+    log = server.log.with_name("back_end_stub.log")
+    with Process("harness.back_end_stub", url.rpartition(":")[2], log=log, environment=PATHS) as process:
+        process.ready_line()
+        return await _prove(server, stub, database, BackEndStub(url), kills=kills, writers=writers)
+
+
+async def _prove(
+    server: Server, stub: ModelStub, database: Footing, back_end: BackEndStub, *, kills: int, writers: int
 ) -> Findings:
     findings = Findings("kills around tool calls")
     client = await server.user("tool-kills")
     made = await client.ask("POST", "/agents", {"name": "payer", "tools": ["pay", "look"]})
     assert made.status == 201, made
     load = Load(stub, client, findings, tokens=6, pause_ms=10, agent_id=made.body["id"], tool_calls=CALLS)
-    earlier = set(await asyncio.to_thread(back_end.keys))
     await beset(server, load, kills=kills, writers=writers, longest_pause=1.0)
     await judge_end(load, database)
-    await _judge_calls(findings, database, await asyncio.to_thread(back_end.keys), earlier=earlier)
+    await _judge_calls(findings, database, await asyncio.to_thread(back_end.keys))
     findings.counts["kills"] = kills
     return findings
 
 
-async def _judge_calls(findings: Findings, database: Footing, done: list[str], *, earlier: set[str]) -> None:
-    effects = Counter(key for key in done if key not in earlier)
+async def _judge_calls(findings: Findings, database: Footing, done: list[str]) -> None:
+    effects = Counter(done)
     rows = await database.rows(OF_CALLS)
     for call_id, tool, state, error in rows:
         times = effects.pop(call_id, 0)

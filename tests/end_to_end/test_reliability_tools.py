@@ -7,16 +7,15 @@ from chaos.fixtures import footing
 from chaos.footing import Footing
 from harness.model_stub import ModelStub
 from harness.server import serve
-from harness.tool_sources import BackEndStub
 
 __all__ = ["footing"]
 
 
 async def test_kills_around_tool_calls_double_no_effect(
-    footing: Footing, model_stub: ModelStub, back_end_stub: BackEndStub, tmp_path: Path
+    footing: Footing, model_stub: ModelStub, tmp_path: Path
 ) -> None:
-    chosen = tool_kills.settings(back_end_stub, tmp_path)
+    chosen = tool_kills.settings(tmp_path)
     async with serve(database_url=footing.url, model_url=model_stub.url, directory=tmp_path, **chosen) as server:
-        found = await tool_kills.prove_tool_kills(server, model_stub, footing, back_end_stub, kills=4)
+        found = await tool_kills.prove_tool_kills(server, model_stub, footing, kills=4)
     assert found.faults == []
     assert found.counts["calls"] > 0
