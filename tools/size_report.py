@@ -38,7 +38,7 @@ def positional(node: Function) -> int:
 
 
 def main() -> int:
-    paths = sorted((ROOT / "src").rglob("*.py"))
+    paths = sorted(path for folder in ("src", "examples") for path in (ROOT / folder).rglob("*.py"))
     files = {path: len(path.read_text().splitlines()) for path in paths}
     found = [pair for path in paths for pair in functions(path)]
     lengths = [length(node) for _, node in found]

@@ -1,0 +1,1 @@
+"""HTTP, and nothing else: what comes in is handed on, and what comes back is answered."""
