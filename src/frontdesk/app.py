@@ -20,6 +20,7 @@ from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agents_api import routes as agents
 from frontdesk.surfaces.operations import routes as operations
+from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
 
 _YOUNG_OBJECTS = 20_000
@@ -70,6 +71,8 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
     for module in (accounts, threads, messages, executions, models, agents):
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
+    for module in (sessions, tools):
+        http.include_router(module.router)
     http.include_router(operations.router)
     http.add_exception_handler(FrontdeskError, problems.on_frontdesk_error)
     http.add_exception_handler(RequestValidationError, problems.on_validation_error)

@@ -60,6 +60,13 @@ async def _admit_known_or_nobody(request: Request) -> Principal | None:
     return None if token is None else await services(request).tokens.authenticate(token)
 
 
+async def _admit_known_or_visitor(request: Request) -> Principal | None:
+    principal = await _admit_known_or_nobody(request)
+    if principal is None and services(request).settings.sessions_allow_anonymous != "true":
+        raise UnauthenticatedError
+    return principal
+
+
 async def _admit_user(request: Request) -> Principal:
     principal = await _admit_known_or_nobody(request)
     if principal is None:
@@ -80,11 +87,13 @@ async def _admit_operator(request: Request) -> None:
 
 USER = Declaration("user", _admit_user)
 USER_OR_NOBODY = Declaration("user or nobody", _admit_known_or_nobody)
+USER_OR_VISITOR = Declaration("user or visitor", _admit_known_or_visitor)
 PUBLIC = Declaration("public", _admit_anyone)
 OPERATOR = Declaration("operator", _admit_operator)
 
 Caller = Annotated[Principal, Depends(USER)]
 PossibleCaller = Annotated[Principal | None, Depends(USER_OR_NOBODY)]
+PossibleVisitor = Annotated[Principal | None, Depends(USER_OR_VISITOR)]
 public = Depends(PUBLIC)
 operator = Depends(OPERATOR)
 
