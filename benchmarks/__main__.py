@@ -42,6 +42,10 @@ async def _measure(bench: Bench, name: str) -> None:
         say(f"  {seconds:.0f} s, {path.name}")
 
 
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
 async def _run(bench: Bench, names: list[str]) -> int:
     """How many measures could not be taken; one that fails does not cost the others."""
     failed = 0
@@ -51,7 +55,7 @@ async def _run(bench: Bench, names: list[str]) -> int:
             await _measure(bench, name)
         except* BenchmarkError as group:
             failed += 1
-            say(f"  FAILED: {group.exceptions[0]}")
+            say(f"  FAILED: {_first(group)}")
     return failed
 
 

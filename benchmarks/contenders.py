@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.client import Connection, Recorder
 from benchmarks.machine import cores, cpu_seconds, private_bytes
 from benchmarks.programs import HOST, BenchmarkError, Program, free_port, python
 
@@ -29,11 +30,11 @@ def http_request(method: str, path: str, *, port: int, body: object = None, toke
 
 
 class Provider:
-    """The scripted model provider, on the load's core."""
+    """The scripted model provider, where the load is."""
 
     def __init__(self, folder: Path) -> None:
         self._program = Program(
-            python("-m", "frontdesk.model_stub", "--port", "0"), core=cores()[1], log=folder / "provider.log"
+            python("-m", "frontdesk.model_stub", "--port", "0"), core=None, log=folder / "provider.log"
         )
         self.url = ""
         self.port = 0
@@ -41,6 +42,9 @@ class Provider:
     async def start(self) -> None:
         self.url = (await self._program.first_line())["url"]
         self.port = int(self.url.split(":")[2].split("/")[0])
+
+    def cpu_seconds(self) -> float:
+        return cpu_seconds(self._program.pid)
 
     def stop(self) -> None:
         self._program.stop()
@@ -50,6 +54,7 @@ class Contender:
     """`requests` hands out bytes ready to send; what they need (accounts, threads) was made before, untimed."""
 
     name: str
+    has_core = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / self.name
@@ -67,7 +72,8 @@ class Contender:
         await self.program.listening(self.port)
 
     def _run(self, command: list[str], **extra: str) -> Program:
-        return Program(command, core=cores()[0], log=self.folder / f"{self.name}.log", extra=extra)
+        core = cores()[0] if self.has_core else None
+        return Program(command, core=core, log=self.folder / f"{self.name}.log", extra=extra)
 
     def command(self, provider: Provider) -> list[str]:
         raise NotImplementedError
@@ -77,6 +83,12 @@ class Contender:
 
     async def requests(self, model: str, count: int) -> list[bytes]:
         return [http_request("POST", PATH, port=self.port, body=self.body(model), token=self.token())] * count
+
+    async def open_stream(self, number: int, request: bytes, recorder: Recorder) -> Connection:
+        """The answer to one of the requests, begun."""
+        connection = await Connection.open(self.ports[number % len(self.ports)], recorder)
+        connection.begin(request)
+        return connection
 
     def token(self) -> str:
         return ""

@@ -64,6 +64,11 @@ class Frontdesk(Contender):
         """One request on a connection of its own."""
         return (await ask_all(self.port, [self.request(method, path, body)], concurrency=1))[0]
 
+    async def measurement(self, name: str) -> float:
+        """The value of a measurement without labels."""
+        lines = (await self.call("GET", "/metrics")).body.decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
     async def threads(self, count: int) -> list[str]:
         wanted = [self.request("POST", "/api/threads", {})] * count
         answers = await ask_all(self.port, wanted, concurrency=SETUP_CONCURRENCY)

@@ -3,6 +3,8 @@
 import os
 import platform
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -10,17 +12,30 @@ MIB = 1_048_576
 
 
 @cache
+def available() -> tuple[int, ...]:
+    """Asked once, before this process puts itself on one of them."""
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
 def cores() -> tuple[int, int]:
-    """The server's core and the load's (provider and clients); the same one twice on a machine with one core.
-
-    Asked once, before this process puts itself on one of them.
-    """
-    available = sorted(os.sched_getaffinity(0))
-    return available[0], available[-1]
+    """The server's core and the load's (provider and clients); the same one twice on a machine with one core."""
+    return available()[0], available()[-1]
 
 
-def pinned(core: int, command: list[str]) -> list[str]:
-    return ["taskset", "-c", str(core), *command]
+@contextmanager
+def on_every_core() -> Iterator[None]:
+    """For this thread, and what it starts meanwhile on no core of its own."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, available())
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def pinned(core: int | None, command: list[str]) -> list[str]:
+    """None leaves the program where the one is that starts it."""
+    return command if core is None else ["taskset", "-c", str(core), *command]
 
 
 def tree(pid: int) -> list[int]:
@@ -45,6 +60,21 @@ def busy_seconds(core: int) -> float:
             user, nice, system, _idle, _wait, irq, soft, stolen = (int(field) for field in fields[:8])
             return (user + nice + system + irq + soft + stolen) / os.sysconf("SC_CLK_TCK")
     raise LookupError(f"/proc/stat has no core {core}")
+
+
+class Usage:
+    """How many cores were busy with what since it was made: by clocks in seconds, and `all` of the machine."""
+
+    def __init__(self, **clocks: Callable[[], float]) -> None:
+        self._clocks = {"all": lambda: sum(map(busy_seconds, available())), **clocks}
+        self._before = self._read()
+
+    def cores(self) -> dict[str, float]:
+        seconds, *used = (late - early for late, early in zip(self._read(), self._before, strict=True))
+        return {name: each / seconds for name, each in zip(self._clocks, used, strict=True)}
+
+    def _read(self) -> list[float]:
+        return [time.monotonic(), *(clock() for clock in self._clocks.values())]
 
 
 def private_bytes(pid: int) -> int:

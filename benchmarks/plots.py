@@ -1,4 +1,4 @@
-"""Small pictures of the newest results: cost of a token, delay of a token, memory of a stream."""
+"""Small pictures of the newest results: cost of a token, delay of a token, memory of a stream, batches of the log."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,12 @@ from matplotlib.figure import Figure as Picture
 
 from benchmarks.figures import Figure, Rows
 from benchmarks.report import RESULTS
-from benchmarks.targets import OURS, Results
+from benchmarks.targets import ALONE, OURS, SHARED, Results
 
 COLOURS = {OURS: "#1f6f54"}
 OTHERS = "#9aa5a0"
+LOADS = ("1x20ms", "10x20ms", "100x20ms", "500x20ms", "firehose")
+COST = "cpu_ms_per_1000_tokens"
 
 
 def _bars(name: str, title: str, rows: Rows, metrics: Sequence[tuple[str, str]], *, logarithmic: bool) -> None:
@@ -39,6 +41,28 @@ def _panel(axes: Axes, shown: dict[str, Figure], *, logarithmic: bool) -> None:
         axes.set_xscale("log")
 
 
+def _batches(rows: Rows) -> None:
+    """A point for each round: what the shared log adds to a token, and in which proportion."""
+    picture = Picture(figsize=(8.4, 2.8))
+    FigureCanvasAgg(picture)
+    added, ratio = picture.subplots(1, 2)
+    for load in LOADS:
+        batches = rows[SHARED][f"{load}_events_per_flush"]
+        added.plot(batches, rows[SHARED][f"{load}_added_{COST}"], "o", markersize=4, label=load)
+        ratio.plot(batches, rows[SHARED][f"{load}_{COST}"].over(rows[ALONE][f"{load}_{COST}"]), "o", markersize=4)
+    added.set_title("CPU ms that it adds to 1,000 tokens", fontsize=9)
+    added.set_yscale("symlog", linthresh=1)
+    added.legend(fontsize=7)
+    ratio.set_title("CPU per token, over the log in process", fontsize=9)
+    for axes in (added, ratio):
+        axes.set_xscale("log")
+        axes.set_xlabel("events per flush", fontsize=8)
+        axes.tick_params(labelsize=8)
+    picture.suptitle("The shared log, by the size of its batches", fontsize=10)
+    picture.tight_layout()
+    picture.savefig(RESULTS / "shared_log.png", dpi=90)
+
+
 def draw(results: Results) -> None:
     if "firehose" in results:
         metrics = (
@@ -51,6 +75,8 @@ def draw(results: Results) -> None:
         shapes = ("100x20ms", "500x20ms", "1000x100ms")
         metrics = tuple((f"{shape}_added_p95_ms", f"added ms p95, {shape}") for shape in shapes)
         _bars("paced", "Delay of a token at a model's pace (logarithmic)", results["paced"], metrics, logarithmic=True)
+    if f"{LOADS[0]}_events_per_flush" in results.get("shared_log", {}).get(SHARED, {}):
+        _batches(results["shared_log"])
     if "memory" in results:
         metrics = (("kib_per_open_stream", "KiB of private memory per open stream"),)
         _bars("memory", "A thousand open streams", results["memory"], metrics, logarithmic=False)

@@ -37,9 +37,11 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 class Program:
-    """One process on one core. Its output goes to a file, of which the end is shown when it does not start."""
+    """One process, on one core or where its starter is. Its output goes to a file, of which the end is shown when it
+    does not start.
+    """
 
-    def __init__(self, command: list[str], *, core: int, log: Path, extra: dict[str, str] | None = None) -> None:
+    def __init__(self, command: list[str], *, core: int | None, log: Path, extra: dict[str, str] | None = None) -> None:
         self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(

@@ -1,19 +1,25 @@
-"""Frontdesk past one process: the parts that replicas share, and several replicas as one contender."""
+"""Frontdesk past one process: the parts that replicas share, and several replicas as one contender.
+
+All of it runs where the one is that starts it.
+"""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.client import Connection, Recorder, ask_all
 from benchmarks.contenders import Provider
 from benchmarks.frontdesk_server import Frontdesk
-from benchmarks.machine import cores, cpu_seconds
+from benchmarks.machine import cpu_seconds
 from benchmarks.programs import HOST, Program, free_port, python
 from deploy.parts.postgres import PostgresServer
 from deploy.parts.redis import RedisServer
 from frontdesk.database.migrations import upgrade
+
+SENT_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -25,40 +31,45 @@ class Redis:
         return cpu_seconds(self.pid)
 
 
-@asynccontextmanager
-async def redis(folder: Path) -> AsyncIterator[Redis]:
-    """A Redis on the load's core."""
-    server = RedisServer(folder, free_port())
+@contextmanager
+def redis(folder: Path) -> Iterator[Redis]:
+    folder.mkdir()
+    server = RedisServer(folder, free_port()).start()
     try:
-        await asyncio.to_thread(server.start)
-        _put_on_core(server.program.pid, cores()[1])
         yield Redis(server.url, server.program.pid)
     finally:
         server.stop()
 
 
-def _put_on_core(pid: int, core: int) -> None:
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
+class Postgres:
+    """A server, and a migrated database for whoever asks for one."""
 
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
 
-@asynccontextmanager
-async def postgres(folder: Path, name: str) -> AsyncIterator[str]:
-    """The address of a migrated database in a PostgreSQL of its own, on any core."""
-    server = PostgresServer(folder / f"postgres-{name}").start()
-    try:
-        url = server.ensure_database("frontdesk")
+    async def database(self, name: str) -> str:
+        """Its address."""
+        url = self._server.ensure_database(name)
         await asyncio.to_thread(upgrade, url)
-        yield url
+        return url
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Postgres]:
+    server = PostgresServer(folder).start()
+    try:
+        yield Postgres(server)
     finally:
         server.stop()
 
 
 class Replicas(Frontdesk):
-    """`count` servers over one database and one Redis, asked in turns; each has a core in turns."""
+    """`count` servers over one database, asked in turns."""
 
-    def __init__(self, folder: Path, *, count: int, **settings: str) -> None:
-        super().__init__(folder, name=f"{count} replica{'s' * (count > 1)}", **settings)
+    has_core = False
+
+    def __init__(self, folder: Path, *, name: str, count: int, **settings: str) -> None:
+        super().__init__(folder, name=name, **settings)
         self._more = [free_port() for _ in range(count - 1)]
         self._programs: list[Program] = []
 
@@ -71,7 +82,7 @@ class Replicas(Frontdesk):
         for number, port in enumerate(self._more, start=1):
             command = python("-m", "frontdesk", "serve", "--host", HOST, "--port", str(port))
             log = self.folder / f"replica-{number}.log"
-            self._programs.append(Program(command, core=cores()[number % 2], log=log, extra=self.environment(provider)))
+            self._programs.append(Program(command, core=None, log=log, extra=self.environment(provider)))
             await self._programs[-1].listening(port)
 
     def cpu_seconds(self) -> float:
@@ -81,3 +92,25 @@ class Replicas(Frontdesk):
         super().stop()
         for program in self._programs:
             program.stop()
+
+
+class ReadElsewhere(Replicas):
+    """Each answer is begun at one replica and followed at the next."""
+
+    def __init__(self, folder: Path, *, name: str, count: int, **settings: str) -> None:
+        super().__init__(folder, name=name, count=count, **settings)
+        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
+
+    def stream_request(self, thread: str, model: str) -> bytes:
+        body = {"text": "How long is the coast?", "model": model}
+        return self.request("POST", f"/api/threads/{thread}/messages", body)
+
+    async def open_stream(self, number: int, request: bytes, recorder: Recorder) -> Connection:
+        here, there = (self.ports[(number + step) % len(self.ports)] for step in (0, 1))
+        async with self._sending:
+            (sent,) = await ask_all(here, [request], concurrency=1)
+        message = json.loads(sent.body)
+        path = f"/api/threads/{message['thread_id']}/executions/{message['execution_id']}/stream"
+        connection = await Connection.open(there, recorder)
+        connection.begin(self.request("GET", path))
+        return connection

@@ -8,6 +8,9 @@ from benchmarks.figures import Figure, Rows
 Results = Mapping[str, Rows]
 OURS = "frontdesk"
 HTTPX, AIOHTTP, NGINX, LITELLM = "httpx relay", "aiohttp relay", "nginx", "LiteLLM"
+# Of `shared_log`: one server with each kind of log, and replicas.
+ALONE, SHARED = "in process", "shared"
+ONE, OWN, HERE, ELSEWHERE = "1 replica", "2 with own logs", "2, read where made", "2, read elsewhere"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ def _within(measure: str, metric: str, other: str) -> Callable[[Results], Figure
     return lambda results: results[measure][OURS][metric].over(results[measure][OURS][other])
 
 
+def _of(contender: str, metric: str, other: tuple[str, str] | None = None) -> Callable[[Results], Figure]:
+    """A contender's figure in `shared_log`, over another's if there is one."""
+
+    def figure(results: Results) -> Figure:
+        rows = results["shared_log"]
+        return rows[contender][metric].over(rows[other[0]][other[1]]) if other else rows[contender][metric]
+
+    return figure
+
+
 def _most(text: str, limit: float, figure: Callable[[Results], Figure]) -> Target:
     return Target(text, limit, at_least=False, figure=figure)
 
@@ -50,6 +63,8 @@ def _least(text: str, limit: float, figure: Callable[[Results], Figure]) -> Targ
 
 
 CPU, RATE, MARGINAL = "cpu_ms_per_1000_tokens_200", "tokens_per_second_200", "marginal_cpu_ms_per_1000_tokens"
+ADDED_CPU, OVER_OWN = "500x20ms_added_cpu_ms_per_1000_tokens", "500x20ms_p95_ms_over_own_logs"
+FIREHOSE_CPU, WITH_CORES = "firehose_cpu_ms_per_1000_tokens", "tokens_per_second_with_a_core_each"
 PACED_CPU = "100x20ms_cpu_ms_per_1000_tokens"
 TARGETS = (
     _most("Firehose, 200 tokens: CPU per token / httpx relay", 0.5, _ratio("firehose", CPU, HTTPX)),
@@ -75,4 +90,13 @@ TARGETS = (
         _within("messages", "page_long_deep_p50_ms", "page_short_p50_ms"),
     ),
     _most("1,000 idle streams, pool of 5: other requests p95, ms", 100, _own("idle_streams", "with_streams_p95_ms")),
+    _most("Firehose: CPU per token, shared log / in process", 2, _of(SHARED, FIREHOSE_CPU, (ALONE, FIREHOSE_CPU))),
+    _most(
+        "CPU that the shared log adds to a token: 500 streams / 10 streams x 20 ms",
+        0.5,
+        _of(SHARED, ADDED_CPU, (SHARED, ADDED_CPU.replace("500x", "10x"))),
+    ),
+    _most("2 replicas, 500 x 20 ms: p95 over own logs, read where made, ms", 5, _of(HERE, OVER_OWN)),
+    _most("2 replicas, 500 x 20 ms: p95 over own logs, read elsewhere, ms", 5, _of(ELSEWHERE, OVER_OWN)),
+    _least("Tokens per second with a core each: 2 replicas / 1", 1.7, _of(HERE, WITH_CORES, (ONE, WITH_CORES))),
 )

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from deploy.parts.program import PartFailedError
-from deploy.topology import MOST_OF_A_KIND, Engine, Front, Plan, Stores, running_front, running_stores
+from deploy.topology import MOST_OF_A_KIND, PORTS, Engine, Front, Plan, Stores, running_front, running_stores
 from frontdesk.cli.configuration import read_settings
 from frontdesk.cli.database import prepare_database
 from frontdesk.cli.failures import CommandError
@@ -40,7 +40,7 @@ def up_scaled(
     ),
     replicas: Count = 2,
     workers: Count = 2,
-    port: Annotated[int, typer.Option(min=1, max=65_000, help="nginx's; the 22 above are the parts'.")] = 8009,
+    port: Annotated[int, typer.Option(min=1, max=65_000, help=f"nginx's; the {PORTS} above are the parts'.")] = 8009,
     data_folder: Annotated[Path, typer.Option(help="Where everything keeps its state and its log.")] = Path(
         ".frontdesk-scaled"
     ),

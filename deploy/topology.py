@@ -17,14 +17,15 @@ from frontdesk.settings import Settings
 
 Engine = Literal["local", "temporal"]
 MOST_OF_A_KIND = 20
-# Above the address that is for everybody: the replicas' ports, then these.
+# Above the address that is for everybody: the replicas' ports, then these, then the workers'.
 _REDIS_OFFSET, _TEMPORAL_OFFSET = MOST_OF_A_KIND + 1, MOST_OF_A_KIND + 2
+PORTS = _TEMPORAL_OFFSET + MOST_OF_A_KIND
 _DATABASE = "frontdesk"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`port` is nginx's; the ports up to 22 above it are the parts'. `workers` count with the engine temporal."""
+    """`port` is nginx's; the `PORTS` above it are the parts'. `workers` count with the engine temporal."""
 
     folder: Path
     port: int
@@ -100,7 +101,8 @@ def running_front(plan: Plan, settings: Settings) -> Iterator[Front]:
         Replica(number, plan.port + number, folder=folder, settings=settings) for number in range(1, plan.replicas + 1)
     ]
     wanted = plan.workers if plan.engine == "temporal" else 0
-    workers = [Worker(number, folder=folder, settings=settings) for number in range(1, wanted + 1)]
+    first = plan.port + _TEMPORAL_OFFSET
+    workers = [Worker(number, first + number, folder=folder, settings=settings) for number in range(1, wanted + 1)]
     addresses = [replica.address for replica in replicas]
     with ExitStack() as stack:
         nginx = Nginx(

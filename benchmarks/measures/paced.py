@@ -6,19 +6,20 @@ same round. Tokens delivered in time are those that arrived in the window, over 
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from math import ceil
 
 from benchmarks.bench import Bench, quiet, say
 from benchmarks.client import Connection, Recorder
 from benchmarks.contenders import Contender
 from benchmarks.figures import Rows, Table, percentile
-from benchmarks.machine import busy_seconds, cores
+from benchmarks.machine import Usage, busy_seconds, cores
 from benchmarks.programs import BenchmarkError
 
 OPENED_PER_SECOND = 250
 FIRST_TOKEN_SECONDS = 4.0
-MARGIN_SECONDS = 5.0
+MARGIN_SECONDS = 8.0
 OTHERS_ALLOWED = 0.08
 TRIES = 3
 
@@ -41,7 +42,7 @@ SHAPES = (Shape(100, 20), Shape(500, 20), Shape(1000, 100))
 
 @dataclass(frozen=True)
 class Window:
-    """Delays in milliseconds, sorted; CPU in seconds."""
+    """Delays in milliseconds, sorted; CPU in seconds. `used` is cores, by what was asked for."""
 
     delays: list[float]
     tokens: int
@@ -49,6 +50,7 @@ class Window:
     cpu: float
     server_core: float
     load_core: float
+    used: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def others(self) -> float:
@@ -60,29 +62,31 @@ async def _opened(contender: Contender, shape: Shape, model: str, *, recorder: R
     """All streams, opened at an even rate and each past its first token, unless the server cannot bring it in time."""
     requests = await contender.requests(model, shape.streams)
     await quiet(contender)
-    connections = []
     start = time.monotonic()
-    for number, request in enumerate(requests):
-        connection = await Connection.open(contender.ports[number % len(contender.ports)], recorder)
-        connection.begin(request)
-        connections.append(connection)
-        await asyncio.sleep(max(0.0, start + number / OPENED_PER_SECOND - time.monotonic()))
+    async with asyncio.TaskGroup() as group:
+        opening = []
+        for number, request in enumerate(requests):
+            opening.append(group.create_task(contender.open_stream(number, request, recorder)))
+            await asyncio.sleep(max(0.0, start + number / OPENED_PER_SECOND - time.monotonic()))
+    connections = [each.result() for each in opening]
     deadline = time.monotonic() + FIRST_TOKEN_SECONDS
     while time.monotonic() < deadline and not all(connection.answer.first for connection in connections):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     return connections
 
 
-async def _window(contender: Contender, shape: Shape, seconds: float) -> Window:
+async def window_of(contender: Contender, shape: Shape, seconds: float, **clocks: Callable[[], float]) -> Window:
+    """`clocks` are read for `used`."""
     duration = shape.streams / OPENED_PER_SECOND + seconds + MARGIN_SECONDS
     tokens = ceil(duration * 1000 / shape.pause_ms)
     recorder = Recorder()
     model = f"scripted?tokens={tokens}&pause_ms={shape.pause_ms}&stamp=1"
     connections = await _opened(contender, shape, model, recorder=recorder)
-    before = _clocks(contender)
+    before, usage = _clocks(contender), Usage(**clocks)
     recorder.open = True
     await asyncio.sleep(seconds)
     recorder.open = False
+    used = usage.cores()
     elapsed, cpu, server_core, load_core = (
         late - early for late, early in zip(_clocks(contender), before, strict=True)
     )
@@ -92,7 +96,7 @@ async def _window(contender: Contender, shape: Shape, seconds: float) -> Window:
     if not recorder.tokens:
         raise BenchmarkError(f"{contender.name} delivered nothing at {shape.name}")
     delays = sorted(delay / 1e6 for delay in recorder.delays)
-    return Window(delays, recorder.tokens, seconds=elapsed, cpu=cpu, server_core=server_core, load_core=load_core)
+    return Window(delays, recorder.tokens, elapsed, cpu=cpu, server_core=server_core, load_core=load_core, used=used)
 
 
 def _clocks(contender: Contender) -> tuple[float, float, float, float]:
@@ -104,7 +108,7 @@ async def quietest(contender: Contender, shape: Shape, seconds: float) -> Window
     """The first window in which the server had its core to itself, or the best of a few."""
     windows: list[Window] = []
     while len(windows) < TRIES and not any(window.others < OTHERS_ALLOWED for window in windows):
-        windows.append(await _window(contender, shape, seconds))
+        windows.append(await window_of(contender, shape, seconds))
     return min(windows, key=lambda window: window.others)
 
 

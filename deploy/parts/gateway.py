@@ -10,21 +10,22 @@ from urllib.request import urlopen
 from deploy.parts.program import Program
 from frontdesk.settings import Settings
 
-READY_SECONDS = 60.0
-# Above the drain: what a process needs to let go of everything.
-LEAVE_SECONDS = 10.0
+READY_SECONDS = 100.0
+# Above the drain: what a process needs to let go of everything, on a machine that has no time for it.
+LEAVE_SECONDS = 30.0
 
 
 class Role:
-    """One process of ours, in `folder`, configured by `settings` alone. `name` is its log's and its folder's too."""
+    """One process of ours on loopback, in `folder`, configured by `settings` alone. `name` is its log's too."""
 
-    def __init__(self, name: str, *arguments: str, folder: Path, settings: Settings) -> None:
+    def __init__(self, command: str, name: str, port: int, *, folder: Path, settings: Settings) -> None:
         self.name = name
+        self.address = f"127.0.0.1:{port}"
         self._stop_seconds = settings.drain_seconds + LEAVE_SECONDS
         home = folder / "home"  # without a `.env`
         home.mkdir(exist_ok=True)
         self.program = Program(
-            *(sys.executable, "-m", "frontdesk", *arguments),
+            *(sys.executable, "-m", "frontdesk", command, "--port", str(port)),
             log=folder / f"{name}.log",
             environment=environment_of(settings),
             directory=home,
@@ -32,7 +33,7 @@ class Role:
         )
 
     def start(self) -> Self:
-        """Returns once it does its work."""
+        """Returns once all that it needs is there."""
         self.program.start()
         self.program.await_ready(self._is_ready, seconds=READY_SECONDS)
         return self
@@ -45,17 +46,6 @@ class Role:
         self.start()
 
     def _is_ready(self) -> bool:
-        raise NotImplementedError
-
-
-class Replica(Role):
-    """`frontdesk serve` on loopback; ready when all it needs is there."""
-
-    def __init__(self, number: int, port: int, *, folder: Path, settings: Settings) -> None:
-        self.address = f"127.0.0.1:{port}"
-        super().__init__(f"replica-{number}", "serve", "--port", str(port), folder=folder, settings=settings)
-
-    def _is_ready(self) -> bool:
         try:
             with urlopen(f"http://{self.address}/health/ready", timeout=5) as response:
                 return bool(response.status == 200)  # noqa: PLR2004  HTTP's
@@ -63,14 +53,18 @@ class Replica(Role):
             return False
 
 
+class Replica(Role):
+    """`frontdesk serve`; `port` is for everybody."""
+
+    def __init__(self, number: int, port: int, *, folder: Path, settings: Settings) -> None:
+        super().__init__("serve", f"replica-{number}", port, folder=folder, settings=settings)
+
+
 class Worker(Role):
-    """`frontdesk worker`; ready when it takes executions."""
+    """`frontdesk worker`; `port` is for operators."""
 
-    def __init__(self, number: int, *, folder: Path, settings: Settings) -> None:
-        super().__init__(f"worker-{number}", "worker", folder=folder, settings=settings)
-
-    def _is_ready(self) -> bool:
-        return "Frontdesk works for Temporal" in self.program.output()
+    def __init__(self, number: int, port: int, *, folder: Path, settings: Settings) -> None:
+        super().__init__("worker", f"worker-{number}", port, folder=folder, settings=settings)
 
 
 def environment_of(settings: Settings) -> Mapping[str, str | None]:

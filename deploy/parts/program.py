@@ -110,6 +110,16 @@ class Program:
             child.wait()
             raise PartFailedError(self.told(f"did not end within {seconds} s of SIGTERM")) from None
 
+    def wait(self, *, seconds: float) -> int:
+        """Its exit code once it has ended by itself. Raises `PartFailedError` when it does not in time."""
+        child = self._running()
+        try:
+            code = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise PartFailedError(self.told(f"did not end within {seconds} s")) from None
+        self._child = None
+        return code
+
     def kill(self) -> None:
         """`kill -9`, and waits until it is gone."""
         child, self._child = self._running(), None

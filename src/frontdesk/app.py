@@ -1,21 +1,22 @@
 """The ASGI application: surfaces mounted on services that live as long as it does."""
 
 import gc
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontdesk import __version__
 from frontdesk.bootstrap import running_services
-from frontdesk.errors import FrontdeskError
 from frontdesk.http import problems
+from frontdesk.http.admission import ADMISSION, Admission
 from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
 from frontdesk.observability.logging import configure_logging
+from frontdesk.observability.measurements import Measurements
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agents_api import routes as agents
@@ -24,7 +25,7 @@ from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
 
 _YOUNG_OBJECTS = 20_000
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 
 
 def create_app(settings: Settings) -> "Application":
@@ -52,12 +53,12 @@ class Application:
         self.http.state.services.streams.send_away()
 
     @asynccontextmanager
-    async def _lifespan(self, http: FastAPI) -> AsyncIterator[None]:
+    async def _lifespan(self, http: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with running_services(self._settings) as services:
             http.state.services = services
             self._outer = Edge(http, measurements=services.measurements)
             _settle_garbage()
-            yield
+            yield {ADMISSION: _admission(self._settings, services.measurements)}
 
 
 def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
@@ -74,10 +75,21 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
     for module in (sessions, tools):
         http.include_router(module.router)
     http.include_router(operations.router)
-    http.add_exception_handler(FrontdeskError, problems.on_frontdesk_error)
-    http.add_exception_handler(RequestValidationError, problems.on_validation_error)
-    http.add_exception_handler(HTTPException, problems.on_http_exception)
+    problems.handle(http)
     return http
+
+
+def _admission(settings: Settings, measurements: Measurements) -> Admission:
+    admission = Admission(
+        places=settings.requests_at_once,
+        waiting=settings.requests_waiting,
+        exempt=operations.PATHS,
+        urgent=re.compile(re.escape(settings.api_prefix) + messages.URGENT_PATHS),
+        measurements=measurements,
+    )
+    measurements.watch("frontdesk_requests_in_work", "Requests that are worked on", lambda: admission.taken)
+    measurements.watch("frontdesk_requests_waiting", "Requests that wait for their turn", lambda: admission.waiting)
+    return admission
 
 
 def _settle_garbage() -> None:

@@ -22,6 +22,7 @@ from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.agents.tools.catalogue_file import read_tools_file
 from frontdesk.agents.tools.declarations import DeclaredMcpServer
 from frontdesk.conversation.asking import Asking
+from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
@@ -39,10 +40,10 @@ from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.conversation.tool_calls.making import ToolCaller
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
-from frontdesk.database.schema import require_current
+from frontdesk.database.schema import require_usable
 from frontdesk.errors import ConfigurationError
 from frontdesk.http.event_stream import OpenStreams
-from frontdesk.http.services import Services
+from frontdesk.http.services import Operations, Services
 from frontdesk.identity.limits import LoginThrottle
 from frontdesk.identity.passwords import Passwords
 from frontdesk.identity.standings import Standings
@@ -69,6 +70,10 @@ class Engine(ExecutionEngine, Protocol):
 
 
 class Worker(Protocol):
+    async def check(self) -> None:
+        """Raises `UnavailableError` when it takes no executions."""
+        ...
+
     async def run(self, stop: asyncio.Event, *, announce: Callable[[], None]) -> None:
         """Run executions until `stop`, then let go of them."""
         ...
@@ -137,13 +142,15 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             streams=streams,
             measurements=measurements,
             models=parts.models,
-            health=_health(parts, engine, limiter),
+            health=_server_health(parts, engine, limiter),
+            count_unfinished=conversation.count_unfinished,
         )
 
 
 @asynccontextmanager
-async def running_worker(settings: Settings, *, shares_log: bool = True) -> AsyncIterator[Worker]:
-    """What runs executions for servers elsewhere, opened and closed. Raises `ConfigurationError`.
+async def running_worker(settings: Settings, *, shares_log: bool = True) -> AsyncIterator[tuple[Worker, Operations]]:
+    """What runs executions for servers elsewhere, and what operators see of it, opened and closed. Raises
+    `ConfigurationError`.
 
     Without `shares_log` it may run on a log of its own: streams elsewhere then show nothing of its answers.
     """
@@ -161,13 +168,21 @@ async def running_worker(settings: Settings, *, shares_log: bool = True) -> Asyn
         await runner.open()
         stack.push_async_callback(runner.aclose)
         _watch(parts.measurements, database=parts.database, log=parts.log, running=lambda: runner.running)
-        yield TemporalWorker(
+        worker = TemporalWorker(
             address=address,
             namespace=settings.temporal_namespace,
             runner=runner,
             concurrency=settings.engine_concurrency,
             drain=settings.drain_seconds,
         )
+        operations = Operations(
+            settings=settings,
+            clock=parts.clock,
+            measurements=parts.measurements,
+            health=_worker_health(parts, worker),
+            count_unfinished=lambda: parts.database.read(executions.count_unfinished),
+        )
+        yield worker, operations
 
 
 async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
@@ -176,7 +191,7 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
         settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_timeout_seconds
     )
     stack.push_async_callback(database.aclose)
-    await require_current(database)
+    await database.read(require_usable)
     log = _thread_log(settings, clock)
     stack.push_async_callback(log.aclose)
     tools = tool_catalogue(settings)
@@ -361,12 +376,25 @@ def _language_model(settings: Settings) -> LanguageModel:
     )
 
 
-def _health(parts: _Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:
+def _server_health(parts: _Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:
+    settings = parts.settings
+    # Where others make the answers, messages are accepted and answers read without them and without a provider.
+    makes_answers = settings.temporal_address is None
     checks = {
         "database": (parts.database.check, True),
-        "log": (parts.log.check, parts.settings.redis_url is None),  # a shared one may be away: answers go on
-        "engine": (engine.check, True),
+        "log": (parts.log.check, settings.redis_url is None),  # a shared one may be away: answers go on
+        "engine": (engine.check, makes_answers),
         "limiter": (limiter.check, False),
+        "provider": (parts.models.check, makes_answers and settings.llm_enabled),
+    }
+    return Health(checks, clock=parts.clock)
+
+
+def _worker_health(parts: _Parts, worker: Worker) -> Health:
+    checks = {
+        "database": (parts.database.check, True),
+        "log": (parts.log.check, False),
+        "engine": (worker.check, True),
         "provider": (parts.models.check, parts.settings.llm_enabled),
     }
     return Health(checks, clock=parts.clock)
@@ -380,7 +408,12 @@ def _watch(
     running: Callable[[], int],
 ) -> None:
     watch = measurements.watch
+    watch("frontdesk_tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
     watch("frontdesk_executions_running", "Executions that run in this process", running)
     watch("frontdesk_log_lag_events", "Events that the slowest reader has not taken", lambda: log.lag)
     watch("frontdesk_log_bytes", "Bytes that the log holds", lambda: log.held_bytes)
     watch("frontdesk_database_connections_in_use", "Connections in use", lambda: database.connections_in_use)
+    if isinstance(log, RedisThreadLog):
+        total = measurements.watch_total
+        total("frontdesk_log_flushes_total", "Batches that the shared log has taken", lambda: log.flushes)
+        total("frontdesk_log_sent_events_total", "Events that the shared log has taken", lambda: log.sent_events)

@@ -92,6 +92,10 @@ class UsernameTakenError(ConflictError):
     code, title = "username_taken", "The user name is taken"
 
 
+class BodyTimeoutError(FrontdeskError):
+    code, status, title = "body_timeout", 408, "The body did not come in time"
+
+
 class BodyTooLargeError(FrontdeskError):
     code, status, title = "body_too_large", 413, "The body is too large"
 
@@ -162,6 +166,10 @@ class UnavailableError(FrontdeskError):
 
     def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class OverloadedError(UnavailableError):
+    code, title = "overloaded", "More requests come than can be served"
 
 
 class NotReadyError(FrontdeskError):

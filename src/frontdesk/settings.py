@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     jwt_audience: str | None = None
 
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    requests_at_once: int = Field(default=32, ge=4)
+    requests_waiting: int = Field(default=256, ge=0)
+    body_timeout_seconds: float = Field(default=30.0, gt=0)
     trusted_proxies: str = ""
     login_attempts_per_user: int = Field(default=10, ge=1)
     login_attempts_per_address: int = Field(default=100, ge=1)

@@ -10,24 +10,30 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
 from chaos import (
     aborts,
+    budgets,
     cuts,
     drain,
     floods,
     hops,
     kills,
+    limits,
     model_faults,
+    overload,
     postgres_away,
     redis_away,
     sends,
     slow_readers,
+    soak,
     stops,
+    temporal_away,
+    writers,
 )
 from chaos.findings import Findings
 from chaos.footing import Footing
@@ -48,12 +54,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument(
         "--footing",
-        choices=["sqlite", "postgresql", "scaled"],
+        choices=["sqlite", "postgresql", "scaled", "temporal"],
         default="sqlite",
-        help="one server on a database, or two over PostgreSQL and Redis with a bad network on every hop",
+        help="one server on a database, or two over PostgreSQL and Redis with a bad network on every hop, without and "
+        "with Temporal and two workers",
     )
     parser.add_argument("--kills", type=int, default=200, help="kill -9 of a server (default 200)")
     parser.add_argument("--cuts", type=int, default=1_000, help="cuts of readers (default 1,000)")
+    parser.add_argument("--minutes", type=float, help="how long the soak is (default 5, with --long 360)")
     parser.add_argument("--long", action="store_true", help="the full counts of every promise, for hours")
     parser.add_argument("--only", nargs="+", default=[], help="the names of proofs to run, such as: kills cuts")
     return parser.parse_args()
@@ -61,8 +69,18 @@ def arguments() -> argparse.Namespace:
 
 def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
     """Each proof with its server's settings. Without `--long` each count but those asked for is a tenth or less."""
+    return _proofs(chosen) | (_sqlite_proofs(chosen) if chosen.footing == "sqlite" else {})
+
+
+def _sqlite_proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
+    seconds, killed = (600, 20) if chosen.long else (10, 0)
+    return {"writers": (lambda s, _b, f: writers.prove_writers(s, f, seconds=seconds, kills=killed), writers.SETTINGS)}
+
+
+def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, object]]]:
     long = chosen.long
     killed, cut = (1_000, 10_000) if long else (chosen.kills, chosen.cuts)
+    minutes = chosen.minutes or (360 if long else 5)
     return {
         "kills": (lambda s, b, f: kills.prove_kills(s, b, f, kills=killed), kills.SETTINGS),
         "defaults": (
@@ -90,11 +108,13 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, dict[str, objec
             model_faults.SETTINGS,
         ),
         "floods": (lambda s, _b, _f: floods.prove_floods(s, connections=200, repeats=50 if long else 5), {}),
+        "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
+        "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),
     }
 
 
 def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, dict[str, object]]]:
-    """As `proofs`, over two replicas."""
+    """As `proofs`, over two replicas, and over two workers beside them when that is the footing."""
     long = chosen.long
     killed = 1_000 if long else chosen.kills
     return {
@@ -119,6 +139,29 @@ def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, di
         ),
         "drain": (lambda t, _b: drain.prove_drains(t, drains=200 if long else 20, streams=500 if long else 20), {}),
         "herd": (lambda t, _b: drain.prove_herd(t, readers=2_000 if long else 200), {}),
+        "limits": (
+            lambda t, _b: limits.prove_limits(
+                t.footing, redis_url=t.redis.url, folder=t.folder, rounds=30 if long else 6
+            ),
+            {},
+        ),
+        "midnight": (lambda t, _b: budgets.prove_midnight(t.redis.url, t.folder, midnights=20 if long else 2), {}),
+        "unsettled": (
+            lambda t, _b: budgets.prove_kills_between(t.redis.url, t.folder, kills=200 if long else 20),
+            {},
+        ),
+        **(temporal_proofs(long=long) if chosen.footing == "temporal" else {}),
+    }
+
+
+def temporal_proofs(*, long: bool) -> dict[str, tuple[ProveScaled, dict[str, object]]]:
+    """What there is to prove only where workers make the answers."""
+    return {
+        "temporal": (
+            lambda t, b: temporal_away.prove_temporal_faults(t, b, pause=60 if long else 10, rounds=5 if long else 1),
+            {},
+        ),
+        "leave": (lambda t, _b: drain.prove_worker_drains(t, drains=200 if long else 6, answers=30), {}),
     }
 
 
@@ -130,13 +173,17 @@ async def run_scaled(chosen: argparse.Namespace, console: Console, directory: Pa
             console.print(f"{name} ...", end=" ")
             home = directory / name
             home.mkdir()
-            made.append(await _told(name, _prove_scaled(prove, stub, home, settings), console))
+            workers = 2 if chosen.footing == "temporal" else 0
+            proving = _prove_scaled(prove, stub, directory=home, workers=workers, **settings)
+            made.append(await _told(name, proving, console))
     return made
 
 
-async def _prove_scaled(prove: ProveScaled, stub: ModelStub, home: Path, settings: dict[str, object]) -> Findings:
-    async with scaled(model_url=stub.url, directory=home, **settings) as topology:
-        return await prove(topology, stub)
+async def _prove_scaled(prove: ProveScaled, stub: ModelStub, **settings: Any) -> Findings:
+    async with scaled(model_url=stub.url, **settings) as topology:
+        found = await prove(topology, stub)
+        found.faults += topology.ended
+        return found
 
 
 def _wanted(known: dict[str, T], chosen: argparse.Namespace) -> dict[str, T]:
@@ -206,7 +253,7 @@ def main() -> int:
     chosen = arguments()
     console = Console(highlight=False)
     directory = Path(tempfile.mkdtemp(prefix="chaos"))
-    prove = run_scaled if chosen.footing == "scaled" else run
+    prove = run_scaled if chosen.footing in {"scaled", "temporal"} else run
     made = asyncio.run(prove(chosen, console, directory))
     report(made, console, chosen.footing)
     if any(found.faults or found.missed for found in made):

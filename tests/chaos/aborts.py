@@ -122,7 +122,7 @@ async def prove_aborts(server: Server, database: Footing, *, aborts: int, parall
     await _judge_clear(findings, server, database, "afterwards")
     await _timed_request(client, other)
     grown = server.resident_bytes - resident
-    left = await _settled_descriptors(server, descriptors + POOLED_DESCRIPTORS)
+    left = await settled_descriptors(server, descriptors + POOLED_DESCRIPTORS)
     findings.expect(f"{left - descriptors} descriptors more than before", when=left <= descriptors + POOLED_DESCRIPTORS)
     findings.at_most(f"memory grew by {grown / 1e6:.0f} MB", grown, GROWTH_BYTES)
     stopped = await client.cancel(thread_id, execution_id)
@@ -152,7 +152,7 @@ async def _judge_clear(findings: Findings, server: Server, database: Footing, wh
         findings.expect(f"idle in transaction {when}: {idle}", when=not idle)
 
 
-async def _settled_descriptors(server: Server, baseline: int) -> int:
+async def settled_descriptors(server: Server, baseline: int) -> int:
     """Once they are down to `baseline`, or what they are when the time is over."""
     deadline = asyncio.get_running_loop().time() + CLEAR_SECONDS
     while True:

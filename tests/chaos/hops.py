@@ -2,10 +2,11 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 from chaos.findings import Findings
 from chaos.load import Load, judge_end
-from chaos.topology import HOPS, Topology
+from chaos.topology import Topology
 from harness.fault_proxy import Faults
 from harness.model_stub import ModelStub
 
@@ -21,9 +22,19 @@ SETTINGS = {"llm_timeout_seconds": 5, "engine_max_attempts": 10_000}
 
 
 async def prove_hop_faults(
-    topology: Topology, stub: ModelStub, *, rounds: int = 1, seconds: float = 2.0, rest: float = 1.0, writers: int = 8
+    topology: Topology,
+    stub: ModelStub,
+    *,
+    rounds: int = 1,
+    seconds: float = 2.0,
+    rest: float = 1.0,
+    writers: int = 8,
+    only: Sequence[str] | None = None,
 ) -> Findings:
-    """Each fault on each hop for `seconds`: now at every replica, now at one. What hung goes on, or is reset."""
+    """Each fault on each hop, or on those of `only`, for `seconds`: now at every process, now at one.
+
+    What hung goes on, or is reset.
+    """
     findings = Findings("bad hops")
     client = await topology.user("hops")
     load = Load(stub, client, findings, tokens=40, pause_ms=15, may_fail=True)
@@ -32,15 +43,16 @@ async def prove_hop_faults(
         for _ in range(writers):
             group.create_task(load.converse())
         for _ in range(rounds):
-            for hop in HOPS:
+            for hop in topology.hops if only is None else only:
                 for faults in FAULTS.values():
-                    at = random.choice([topology.replicas, [random.choice(topology.replicas)]])
-                    topology.switch(hop, faults, replicas=at)
+                    everybody = topology.having(hop)
+                    at = random.choice([everybody, [random.choice(everybody)]])
+                    topology.switch(hop, faults, nodes=at)
                     await asyncio.sleep(seconds)
                     topology.switch(hop, Faults())
                     if faults.half_open and random.random() < 0.5:
-                        for replica in at:
-                            replica.hops[hop].reset_all()
+                        for node in at:
+                            node.hops[hop].reset_all()
                     made += 1
                     await asyncio.sleep(rest)
         load.stopping = True

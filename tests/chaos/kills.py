@@ -1,4 +1,4 @@
-"""`kill -9` of what runs the answers, at random moments while answers stream and messages are sent (R1, R3, R6, R7)."""
+"""`kill -9` of what answers need, at random moments while answers stream and messages are sent (R1, R3, R6, R7)."""
 
 import asyncio
 import random

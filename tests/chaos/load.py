@@ -72,7 +72,7 @@ class Load:
             self.unacknowledged += 1
             return
         await follow(self.client, thread_id, sent.execution_id, transcript, seconds=ANSWER_SECONDS)
-        self._judge(sent, transcript, begun)
+        self.judge(sent, transcript, begun)
         if transcript.state == "failed" and not transcript.text:
             return  # the provider may not have heard of it
         self.calls[sent.execution_id] = len(await self.stub.calls(f"{self.run}-{number}"))
@@ -131,7 +131,7 @@ class Load:
                 assert asyncio.get_running_loop().time() < deadline, "no answer"
                 await asyncio.sleep(POLL_SECONDS)
 
-    def _judge(self, sent: Sent, transcript: Transcript, begun: float) -> None:
+    def judge(self, sent: Sent, transcript: Transcript, begun: float) -> None:
         now = asyncio.get_running_loop().time()
         sent.answer = transcript.text
         self.findings.faults += [f"{sent.text}: {fault}" for fault in transcript.faults]
@@ -155,7 +155,7 @@ class Load:
 async def judge_end(load: Load, database: Footing) -> None:
     """Nothing waits or runs any more, soon after the last writer left, and what is stored is what was said."""
     findings = load.findings
-    orphans = await _settled(database)
+    orphans = await orphaned(database)
     stored = {
         thread_id: [message async for message in load.client.messages(thread_id)] for thread_id in load.history.threads
     }
@@ -180,7 +180,7 @@ async def judge_end(load: Load, database: Footing) -> None:
     }
 
 
-async def _settled(database: Footing) -> list[tuple[str, str]]:
+async def orphaned(database: Footing) -> list[tuple[str, str]]:
     """Executions that have not ended when the time for orphans is over: none, once there are none."""
     deadline = asyncio.get_running_loop().time() + ORPHAN_SECONDS
     while True:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from chaos.findings import Findings, percentile
 from chaos.load import Load, judge_end
-from chaos.topology import Asked, Topology
+from chaos.roaming import Asked
+from chaos.topology import Topology
 from harness.model_stub import ModelStub
 from harness.server import Server
 from harness.threads_client import LOST, ThreadsClient

@@ -38,7 +38,9 @@ class _Stretch:
 
 @dataclass
 class _Users:
-    """Each message is read at the replica that it was sent to, which runs its answer, and at another one."""
+    """Each message is read at the replica that it was sent to, which runs its answer unless a worker does, and at
+    another one.
+    """
 
     topology: Topology
     at: list[ThreadsClient]
@@ -62,17 +64,25 @@ class _Users:
         sent = await here.send(thread_id, name, model=f"{SCRIPT}&key={name}")
         self.findings.expect(f"{stretch.name}: a send was {sent}", when=sent.status == 201)
         execution_id = sent.body["execution_id"]
-        near = Transcript()
         far = asyncio.create_task(self._read_elsewhere(stretch, elsewhere, thread_id, execution_id))
         self.far.add(far)
-        async with asyncio.timeout(ANSWER_SECONDS), here.join(thread_id, execution_id) as stream:
+        if self.topology.workers:
+            await self._read_elsewhere(stretch, here, thread_id, execution_id)
+        else:
+            await self._read_here(stretch, here, (thread_id, execution_id), begun=begun)
+        stretch.answers += 1
+
+    async def _read_here(
+        self, stretch: _Stretch, here: ThreadsClient, answer: tuple[str, str], *, begun: float
+    ) -> None:
+        near, loop = Transcript(), asyncio.get_running_loop()
+        async with asyncio.timeout(ANSWER_SECONDS), here.join(*answer) as stream:
             self.findings.expect(f"{stretch.name}: a stream was {stream.status}", when=stream.status == 200)
             async for event in stream:
                 had = near.text
                 near.take(event)
                 if near.text and not had:
                     stretch.first_tokens.append(loop.time() - begun)
-        stretch.answers += 1
         stretch.restarted_here += near.restarts
         self._judge(f"{stretch.name}, where it runs", near)
         self.findings.expect(f"{stretch.name}: restarted where it runs", when=near.restarts == 0)
@@ -131,32 +141,46 @@ async def prove_redis_faults(
     await asyncio.gather(*load.far)
     requests = await topology.requests() - requests
     _judge(findings, stretches, log_bytes=(topology.log_bytes - log) / requests)
+    if not topology.workers:
+        _judge_here(findings, stretches)
     findings.counts["requests"] = requests
     return findings
 
 
 def _judge(findings: Findings, stretches: list[_Stretch], *, log_bytes: float) -> None:
-    calm = next(stretch for stretch in stretches if stretch.name == "calm")
-    beset = [stretch for stretch in stretches if stretch.name not in {"warm-up", "calm"}]
-    first = percentile([seconds for stretch in beset for seconds in stretch.first_tokens], 99)
+    calm, beset = _sorted(stretches)
     memory = max(stretch.resident for stretch in beset) / calm.resident
     cpu = sum(stretch.cpu for stretch in beset) / sum(stretch.seconds for stretch in beset) * calm.seconds / calm.cpu
-    findings.at_most(f"a first token took {first:.2f} s (p99)", first, FIRST_TOKEN_SECONDS)
     findings.at_most(f"memory grew to {memory:.2f} times", memory, MEMORY_FACTOR)
     findings.at_most(f"processor time grew to {cpu:.2f} times", cpu, CPU_FACTOR)
     findings.at_most(f"{log_bytes:.0f} bytes of log a request", log_bytes, LOG_BYTES_A_REQUEST)
     findings.counts |= {
         "answers": sum(stretch.answers for stretch in stretches),
         "of them begun while Redis was away or just back": sum(stretch.answers for stretch in beset),
-        "restarted where they run": sum(stretch.restarted_here for stretch in stretches),
         "restarted elsewhere": sum(stretch.restarted_elsewhere for stretch in stretches),
         "calm: seconds of an answer elsewhere max": max(calm.seconds_elsewhere),
         "seconds of an answer elsewhere max": max(max(stretch.seconds_elsewhere, default=0) for stretch in beset),
-        "calm: ms to first token p99": percentile(calm.first_tokens, 99) * 1000,
-        "ms to first token p99": first * 1000,
         "memory, times": memory,
         "processor time, times": cpu,
         "log bytes a request": log_bytes,
     }
+
+
+def _judge_here(findings: Findings, stretches: list[_Stretch]) -> None:
+    """Where an answer runs, a reader sees nothing of it all."""
+    calm, beset = _sorted(stretches)
+    first = percentile([seconds for stretch in beset for seconds in stretch.first_tokens], 99)
+    findings.at_most(f"a first token took {first:.2f} s (p99)", first, FIRST_TOKEN_SECONDS)
+    findings.counts |= {
+        "restarted where they run": sum(stretch.restarted_here for stretch in stretches),
+        "calm: ms to first token p99": percentile(calm.first_tokens, 99) * 1000,
+        "ms to first token p99": first * 1000,
+    }
     for stretch in beset:
         findings.counts[f"{stretch.name}: ms to first token p99"] = percentile(stretch.first_tokens, 99) * 1000
+
+
+def _sorted(stretches: list[_Stretch]) -> tuple[_Stretch, list[_Stretch]]:
+    """The calm one, and those in which something was wrong."""
+    calm = next(stretch for stretch in stretches if stretch.name == "calm")
+    return calm, [stretch for stretch in stretches if stretch.name not in {"warm-up", "calm"}]

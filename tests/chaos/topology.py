@@ -1,138 +1,117 @@
-"""Replicas of the program over one PostgreSQL and one Redis, with a network on every hop that can be made bad."""
+"""Replicas of the program over one PostgreSQL and one Redis, with a network on every hop that can be made bad.
+
+With workers these make the answers, over a Temporal.
+"""
 
 import asyncio
 import random
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from chaos.footing import Footing
+from chaos.roaming import Asked, RoamingClient
 from deploy.parts.redis import RedisServer
+from deploy.parts.temporal import TemporalServer
 from harness.fault_proxy import FaultProxy, Faults
 from harness.ports import lasting_port
 from harness.postgres import ListeningPostgres
+from harness.processes import Process, ProcessFailedError
 from harness.server import Server
-from harness.sse_client import SseStream
-from harness.threads_client import LOST, Reply, ThreadsClient
+from harness.threads_client import LOST, ThreadsClient
+from harness.worker import Worker, worker_process
 
 # Below the range from which the kernel takes the ports of outgoing connections.
 REPLICA_PORTS = range(24000, 24080)
 POSTGRES_PORTS = range(24080, 24120)
 REDIS_PORTS = range(24120, 24160)
-HOPS = ("clients", "provider", "redis", "postgres")
+TEMPORAL_PORTS = range(24200, 24240)
 PROBE_SECONDS = 0.05
 
 
 @dataclass
 class Replica:
-    """`hops` are its own: to it from its clients, and from it to the provider, Redis and PostgreSQL."""
+    """`hops` are its own: to it from its clients, and from it to the provider, Redis, PostgreSQL and Temporal."""
 
     server: Server
     hops: dict[str, FaultProxy]
 
 
 @dataclass
-class Asked:
-    """One request: when it left, in the loop's time, and what came; `status` is 0 when nothing did."""
+class HiredWorker:
+    """`hops` are its own, as a replica's; it has no clients."""
 
-    method: str
-    begun: float
-    seconds: float
-    status: int
-    retry_after: str | None
-
-
-class RoamingClient(ThreadsClient):
-    """A user whose requests go to any replica, and whose readers come back to another one than they were cut off from.
-
-    `asked` has every request but streams.
-    """
-
-    def __init__(self, at: Sequence[ThreadsClient], asked: list[Asked]) -> None:
-        self.at = at
-        self.asked = asked
-        self.user_id = at[0].user_id
-        self.headers = at[0].headers
-        self._read_at: dict[str, int] = {}
-
-    async def ask(
-        self, method: str, path: str, body: Any = None, *, key: str | None = None, seconds: float = 30
-    ) -> Reply:
-        begun = asyncio.get_running_loop().time()
-        status, retry_after = 0, None
-        try:
-            reply = await random.choice(self.at).ask(method, path, body, key=key, seconds=seconds)
-            status, retry_after = reply.status, reply.headers.get("Retry-After")
-        finally:
-            took = asyncio.get_running_loop().time() - begun
-            self.asked.append(Asked(method, begun, took, status, retry_after))
-        return reply
-
-    def join(
-        self,
-        thread_id: str,
-        execution_id: str,
-        *,
-        after: str | None = None,
-        receive_buffer: int | None = None,
-        through: int | None = None,
-    ) -> AbstractAsyncContextManager[SseStream]:
-        before = self._read_at.get(execution_id, random.randrange(len(self.at)))
-        self._read_at[execution_id] = place = (before + 1) % len(self.at)
-        return self.at[place].join(thread_id, execution_id, after=after, receive_buffer=receive_buffer, through=through)
-
-    def stream(
-        self, thread_id: str, text: str, *, key: str | None = None, **body: Any
-    ) -> AbstractAsyncContextManager[SseStream]:
-        return random.choice(self.at).stream(thread_id, text, key=key, **body)
+    worker: Worker
+    hops: dict[str, FaultProxy]
 
 
 @dataclass
 class Topology:
-    """`runners` are the processes that run answers, and are killed: with the local engine the replicas themselves."""
+    """`runners` are the processes that answers need, and are killed: the replicas and, over Temporal, the workers."""
 
     replicas: list[Replica]
+    workers: list[HiredWorker]
     redis: RedisServer
     postgres: ListeningPostgres
+    temporal: TemporalServer | None
     footing: Footing
-    runners: list[Server] = field(default_factory=list)
+    folder: Path
     asked: list[Asked] = field(default_factory=list)
+    _doomed: list[Server | Worker] = field(default_factory=list)
 
     @property
     def servers(self) -> list[Server]:
         return [replica.server for replica in self.replicas]
 
-    async def user(self, name: str) -> RoamingClient:
-        """Signed in once; every replica takes the token. It reaches them over their bad networks."""
-        first = await self.servers[0].user(name)
-        at = []
-        for replica in self.replicas:
-            url = f"http://127.0.0.1:{replica.hops['clients'].port}"
-            client = ThreadsClient(replica.server.session, url, token=None, user_id=first.user_id)
-            client.headers = first.headers
-            at.append(client)
-        return RoamingClient(at, self.asked)
+    @property
+    def runners(self) -> list[Server | Worker]:
+        return [*self.servers, *(hired.worker for hired in self.workers)]
 
-    def straight(self, client: RoamingClient) -> list[ThreadsClient]:
-        """The same user at each replica, with nothing in between."""
+    @property
+    def processes(self) -> list[Process]:
+        return [runner.process for runner in self.runners]
+
+    @property
+    def ended(self) -> list[str]:
+        """What was told of each process that has ended by itself."""
         found = []
-        for replica in self.replicas:
-            found.append(ThreadsClient(replica.server.session, replica.server.url, token=None, user_id=client.user_id))
-            found[-1].headers = client.headers
+        for process in self.processes:
+            try:
+                process.check()
+            except ProcessFailedError as error:
+                found.append(str(error))
         return found
 
-    async def kill_and_restart(self) -> None:
-        """`kill -9` of any one runner, then a new process at once."""
-        await random.choice(self.runners).kill_and_restart()
+    @property
+    def hops(self) -> list[str]:
+        return list(self.replicas[0].hops)
 
-    def switch(self, hop: str, faults: Faults, *, replicas: Sequence[Replica] | None = None) -> None:
-        for replica in self.replicas if replicas is None else replicas:
-            replica.hops[hop].switch(faults)
+    def having(self, hop: str) -> list[Replica | HiredWorker]:
+        """Who has this hop."""
+        return [node for node in (*self.replicas, *self.workers) if hop in node.hops]
+
+    async def user(self, name: str) -> RoamingClient:
+        """Signed in once; every replica takes the token. It reaches them over their bad networks."""
+        urls = [f"http://127.0.0.1:{replica.hops['clients'].port}" for replica in self.replicas]
+        return RoamingClient(await self.servers[0].user(name), urls, self.asked)
+
+    def straight(self, client: ThreadsClient) -> list[ThreadsClient]:
+        """The same user at each replica, with nothing in between."""
+        return [client.at(server.url) for server in self.servers]
+
+    async def kill_and_restart(self) -> None:
+        """`kill -9` of any one runner, then a new process at once. Each has its turn before one has a second."""
+        self._doomed = self._doomed or random.sample(self.runners, len(self.runners))
+        await self._doomed.pop().kill_and_restart()
+
+    def switch(self, hop: str, faults: Faults, *, nodes: Sequence[Replica | HiredWorker] | None = None) -> None:
+        """At every process that has the hop, unless some are told."""
+        for node in self.having(hop) if nodes is None else nodes:
+            node.hops[hop].switch(faults)
 
     async def ready(self, *, seconds: float) -> float:
         """Seconds until every replica says that it is ready; `seconds` when one does not."""
@@ -147,16 +126,16 @@ class Topology:
 
     @property
     def log_bytes(self) -> int:
-        return sum(server.log.stat().st_size for server in self.servers)
+        return sum(process.log.stat().st_size for process in self.processes)
 
     @property
     def resident_bytes(self) -> int:
-        """Of the largest replica."""
-        return max(server.resident_bytes for server in self.servers)
+        """Of the largest process."""
+        return max(process.resident_bytes for process in self.processes)
 
     @property
     def cpu_seconds(self) -> float:
-        return sum(server.cpu_seconds for server in self.servers)
+        return sum(process.cpu_seconds for process in self.processes)
 
     async def requests(self) -> float:
         return sum([await server.total("frontdesk_requests_total") for server in self.servers])
@@ -171,45 +150,87 @@ async def _is_ready(server: Server) -> bool:
 
 
 @asynccontextmanager
-async def scaled(*, model_url: str, directory: Path, replicas: int = 2, **settings: object) -> AsyncIterator[Topology]:
-    """Replicas with the local engine. Everything is killed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+async def scaled(
+    *, model_url: str, directory: Path, replicas: int = 2, workers: int = 0, **settings: object
+) -> AsyncIterator[Topology]:
+    """Replicas that make the answers themselves, unless there are workers. Everything is killed at the end."""
     async with AsyncExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        postgres = await asyncio.to_thread(ListeningPostgres, folder, ports=POSTGRES_PORTS)
-        stack.callback(postgres.aclose)
-        redis = RedisServer(directory, lasting_port(REDIS_PORTS))
-        redis.start()
-        stack.callback(redis.stop)
-        homes = [Path(tempfile.mkdtemp(prefix="replica", dir=directory)) for _ in range(replicas)]
-        made = [
-            await _replica(stack, postgres, redis, model_url=model_url, directory=home, settings=settings)
-            for home in homes
-        ]
-        await asyncio.gather(*(replica.server.start() for replica in made))
-        runners = [replica.server for replica in made]
-        yield Topology(made, redis, postgres, Footing(postgres.url), runners)
+        parts = await _parts(stack, model_url, directory, settings, over_temporal=workers > 0)
+        hired = [await parts.hire(stack) for _ in range(workers)]
+        made = [await parts.replica(stack) for _ in range(replicas)]
+        topology = Topology(
+            made, hired, parts.redis, parts.postgres, parts.temporal, Footing(parts.postgres.url), directory
+        )
+        await asyncio.gather(*(runner.start() for runner in topology.runners))
+        yield topology
 
 
-async def _replica(
-    stack: AsyncExitStack,
-    postgres: ListeningPostgres,
-    redis: RedisServer,
-    *,
-    model_url: str,
-    directory: Path,
-    settings: dict[str, object],
-) -> Replica:
-    provider = urlsplit(model_url)
-    targets = {"provider": provider.port or 80, "redis": redis.port, "postgres": postgres.port}
-    hops = {hop: await stack.enter_async_context(FaultProxy("127.0.0.1", port)) for hop, port in targets.items()}
-    server = Server(
-        database_url=postgres.url_through(hops["postgres"].port),
-        model_url=f"http://127.0.0.1:{hops['provider'].port}{provider.path}",
-        directory=directory,
-        settings={"redis_url": f"redis://127.0.0.1:{hops['redis'].port}/0", **settings},
-        ports=REPLICA_PORTS,
-    )
-    stack.push_async_callback(server.aclose)
-    hops["clients"] = await stack.enter_async_context(FaultProxy("127.0.0.1", server.port))
-    return Replica(server, hops)
+@dataclass
+class _Parts:
+    """What is shared, and how each process reaches it: through hops of its own."""
+
+    directory: Path
+    provider: str
+    postgres: ListeningPostgres
+    redis: RedisServer
+    temporal: TemporalServer | None
+    settings: dict[str, object]
+
+    async def replica(self, stack: AsyncExitStack) -> Replica:
+        hops = await self._hops(stack)
+        directory = Path(tempfile.mkdtemp(prefix="replica", dir=self.directory))
+        server = Server(**self._urls(hops), directory=directory, settings=self._reached(hops), ports=REPLICA_PORTS)
+        stack.push_async_callback(server.aclose)
+        return Replica(
+            server, {"clients": await stack.enter_async_context(FaultProxy("127.0.0.1", server.port)), **hops}
+        )
+
+    async def hire(self, stack: AsyncExitStack) -> HiredWorker:
+        hops = await self._hops(stack)
+        directory = Path(tempfile.mkdtemp(prefix="worker", dir=self.directory))
+        reached = self._reached(hops)
+        temporal = str(reached.pop("temporal_address"))
+        worker = Worker(worker_process(directory, **self._urls(hops), temporal=temporal, **reached))
+        stack.callback(worker.close)
+        return HiredWorker(worker, hops)
+
+    async def _hops(self, stack: AsyncExitStack) -> dict[str, FaultProxy]:
+        targets = {
+            "provider": urlsplit(self.provider).port or 80,
+            "redis": self.redis.port,
+            "postgres": self.postgres.port,
+        }
+        if self.temporal is not None:
+            targets["temporal"] = int(self.temporal.address.rpartition(":")[2])
+        return {hop: await stack.enter_async_context(FaultProxy("127.0.0.1", port)) for hop, port in targets.items()}
+
+    def _urls(self, hops: dict[str, FaultProxy]) -> dict[str, str]:
+        path = urlsplit(self.provider).path
+        return {
+            "database_url": self.postgres.url_through(hops["postgres"].port),
+            "model_url": f"http://127.0.0.1:{hops['provider'].port}{path}",
+        }
+
+    def _reached(self, hops: dict[str, FaultProxy]) -> dict[str, object]:
+        reached = {"redis_url": f"redis://127.0.0.1:{hops['redis'].port}/0", **self.settings}
+        if "temporal" in hops:
+            reached["temporal_address"] = f"127.0.0.1:{hops['temporal'].port}"
+        return reached
+
+
+async def _parts(
+    stack: AsyncExitStack, model_url: str, directory: Path, settings: dict[str, object], *, over_temporal: bool
+) -> _Parts:
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    postgres = await asyncio.to_thread(ListeningPostgres, folder, ports=POSTGRES_PORTS)
+    stack.callback(postgres.aclose)
+    redis = RedisServer(directory, lasting_port(REDIS_PORTS))
+    stack.callback(redis.stop)
+    redis.start()
+    temporal = None
+    if over_temporal:
+        temporal = TemporalServer(directory, lasting_port(TEMPORAL_PORTS))
+        stack.callback(temporal.stop)
+        await asyncio.to_thread(temporal.start)
+    return _Parts(directory, model_url, postgres, redis, temporal, settings)

@@ -1,7 +1,9 @@
 import asyncio
 import json
+import re
 import signal
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from harness.command_line import Home, await_output, free_port
 from harness.model_stub import ModelStub
 
 PASSWORD = "right-horse-battery"
-SLOW = "scripted?tokens=60&pause_ms=100&key="
+# The first time it stands still in the middle, however long it takes to do something about it.
+STALLED = "scripted?tokens=60&pause_ms=10&stall_at=30&fail_first=1&key="
+PATIENCE_SECONDS = 60
 FULL_TEXT = "".join(f"t{number} " for number in range(60))
 
 
@@ -28,6 +32,7 @@ class Gateway:
             CHAT_LLM_DEFAULT_MODEL="scripted?tokens=5",
             CHAT_EXECUTION_LEASE_SECONDS="2",
             CHAT_ENGINE_TICK_SECONDS="0.5",
+            CHAT_LLM_TIMEOUT_SECONDS="600",
         )
         self.server = self.home.background("serve", "--port", self.address.rpartition(":")[2])
 
@@ -51,7 +56,7 @@ class Gateway:
         tokens = json.loads((self.home.folder / ".config/frontdesk/credentials.json").read_text())
         token = tokens[f"{self.address}/api"]["access_token"]
         request = Request(f"{self.address}/api/threads/{thread_id}", headers={"Authorization": f"Bearer {token}"})
-        with urlopen(request, timeout=10) as response:
+        with urlopen(request, timeout=PATIENCE_SECONDS) as response:
             return sorted(json.load(response)["messages"], key=lambda message: message["id"])
 
 
@@ -65,7 +70,20 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, model_stub: ModelStub) -> 
 
 
 async def _await_tokens(model_stub: ModelStub, key: str) -> None:
-    await model_stub.call(key, lambda call: call["tokens_sent"] >= 5, seconds=20)
+    await model_stub.call(key, lambda call: call["tokens_sent"] >= 5, seconds=PATIENCE_SECONDS)
+
+
+async def _interrupt(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C, once it was taken: two that come together are one to the kernel."""
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while _is_pending(process.pid, signal.SIGINT):  # noqa: ASYNC110  nobody is told
+            await asyncio.sleep(0.01)
+
+
+def _is_pending(pid: int, number: signal.Signals) -> bool:
+    (mask,) = re.findall(r"ShdPnd:\t(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) & 1 << (number - 1))
 
 
 def test_the_login_is_kept_for_its_owner_only(gateway: Gateway) -> None:
@@ -127,10 +145,10 @@ def test_what_cannot_be_done_is_said(gateway: Gateway, arguments: tuple[str, ...
 
 
 async def test_ctrl_c_stops_an_answer_and_keeps_its_text(gateway: Gateway, model_stub: ModelStub) -> None:
-    asking = gateway.home.begin(*gateway.chat("-m", "hello", "--json", "--model", SLOW + "cli-stop"))
+    asking = gateway.home.begin(*gateway.chat("-m", "hello", "--json", "--model", STALLED + "cli-stop"))
     await _await_tokens(model_stub, "cli-stop")
     asking.send_signal(signal.SIGINT)
-    answer = json.loads(asking.communicate(timeout=20)[0])
+    answer = json.loads(asking.communicate(timeout=PATIENCE_SECONDS)[0])
     assert (asking.returncode, answer["status"]) == (130, "interrupted")
     stored = gateway.messages(answer["thread_id"])[-1]
     assert (stored["status"], stored["text"]) == ("interrupted", answer["text"])
@@ -143,12 +161,12 @@ async def test_an_answer_survives_a_killed_server(tmp_path: Path, model_stub: Mo
     with gateway.server:
         gateway.await_ready()
         gateway.log_in()
-        asking = gateway.home.begin(*gateway.chat("-m", "hello", "--json", "--model", SLOW + "cli-kill"))
+        asking = gateway.home.begin(*gateway.chat("-m", "hello", "--json", "--model", STALLED + "cli-kill"))
         await _await_tokens(model_stub, "cli-kill")
         gateway.server.kill()
         gateway.server.start()
         gateway.await_ready()
-        out, notes = asking.communicate(timeout=60)
+        out, notes = asking.communicate(timeout=PATIENCE_SECONDS)
         answer = json.loads(out)
         assert (asking.returncode, answer["status"], answer["text"]) == (0, "completed", FULL_TEXT)
         assert "connection lost, trying again in" in notes
@@ -160,21 +178,20 @@ async def test_a_second_ctrl_c_leaves_a_server_that_does_not_answer(tmp_path: Pa
     with gateway.server:
         gateway.await_ready()
         gateway.log_in()
-        asking = gateway.home.begin(*gateway.chat("-m", "hello", "--json", "--model", SLOW + "cli-leave"))
+        asking = gateway.home.begin(*gateway.chat("-m", "hello", "--json", "--model", STALLED + "cli-leave"))
         await _await_tokens(model_stub, "cli-leave")
         gateway.server.kill()
     assert asking.stderr
     assert "connection lost" in asking.stderr.readline()
-    asking.send_signal(signal.SIGINT)
-    await asyncio.sleep(0.5)  # two that come together are one to the kernel
-    asking.send_signal(signal.SIGINT)
-    answer = json.loads(asking.communicate(timeout=20)[0])
+    for _ in range(2):
+        await _interrupt(asking)
+    answer = json.loads(asking.communicate(timeout=PATIENCE_SECONDS)[0])
     assert (asking.returncode, answer["status"]) == (130, "detached")
     assert FULL_TEXT.startswith(answer["text"])
 
 
 async def test_a_conversation_on_a_terminal(gateway: Gateway, model_stub: ModelStub) -> None:
-    with gateway.home.terminal(*gateway.chat("--thread", "last", "--model", SLOW + "cli-tty")) as terminal:
+    with gateway.home.terminal(*gateway.chat("--thread", "last", "--model", STALLED + "cli-tty")) as terminal:
         terminal.await_text("Ctrl-C stops an answer")
         terminal.await_text("\n> ")
         terminal.type("hello\n")
@@ -194,13 +211,13 @@ def test_an_answer_on_a_terminal_begins_again_after_a_restart(tmp_path: Path, mo
     with gateway.server:
         gateway.await_ready()
         gateway.log_in()
-        with gateway.home.terminal(*gateway.chat("-m", "hello", "--model", SLOW + "cli-redraw")) as terminal:
+        with gateway.home.terminal(*gateway.chat("-m", "hello", "--model", STALLED + "cli-redraw")) as terminal:
             terminal.await_text("t0 t1 t2 t3 ")
             gateway.server.kill()
             terminal.await_text("connection lost, trying again")
             gateway.server.start()
-            terminal.await_text("the answer begins again", seconds=30)
-            terminal.await_text("t0 t1 t2 (.|\n)*t59 ", seconds=30)
+            terminal.await_text("the answer begins again")
+            terminal.await_text("t0 t1 t2 (.|\n)*t59 ")
             assert terminal.wait() == 0
 
 
@@ -210,5 +227,5 @@ def test_two_terminals_share_one_login(gateway: Gateway) -> None:
     kept[f"{gateway.address}/api"].update(access_token="spent", expires_at=0)
     path.write_text(json.dumps(kept))
     both = [gateway.home.begin(*gateway.chat("-m", "hello", "--json")) for _ in range(2)]
-    answers = [json.loads(asking.communicate(timeout=30)[0]) for asking in both]
+    answers = [json.loads(asking.communicate(timeout=PATIENCE_SECONDS)[0]) for asking in both]
     assert [answer["status"] for answer in answers] == ["completed", "completed"]

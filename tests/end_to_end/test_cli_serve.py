@@ -1,4 +1,6 @@
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -48,18 +50,31 @@ def test_it_migrates_its_file_says_who_can_connect_makes_no_account_and_ends_cle
     with home.background("serve", "--port", "0") as server:
         address = await_output(server, r"listens on (http://\S+)").group(1)
         assert "only this machine can connect" in server.output()
-        with urlopen(f"{address}/health", timeout=10) as response:
+        with urlopen(f"{address}/health", timeout=60) as response:
             assert json.load(response)["status"] == "ok"
         assert json.loads(home.run("users", "list", "--json").stdout) == []
-        assert server.stop() == 0
+        assert server.stop(seconds=60) == 0
 
 
 def test_with_a_secret_it_listens_everywhere(tmp_path: Path) -> None:
     home = Home(tmp_path, CHAT_LLM_API_BASE=NOWHERE, CHAT_JWT_SECRET_KEY="k" * 48)
     with home.background("serve", "--host", "0.0.0.0", "--port", str(free_port())) as server:
         address = await_output(server, r"listens on (http://\S+)").group(1)
-        with urlopen(f"{address}/health", timeout=10) as response:
+        with urlopen(f"{address}/health", timeout=60) as response:
             assert response.status == 200
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("migrate",), ("users", "list")])
+def test_a_newer_programs_tables_are_refused_in_words(home: Home, command: tuple[str, ...]) -> None:
+    home.run("migrate")
+    with closing(sqlite3.connect(home.folder / "app.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE schema_floor SET revision = '9999'")
+    done = home.run(*command)
+    assert done.returncode == 1
+    assert "revision 9999" in done.stderr
+    assert "start a newer version" in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
 
 
 def test_accounts_need_a_migrated_database(home: Home) -> None:

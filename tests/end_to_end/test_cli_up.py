@@ -37,13 +37,13 @@ def test_from_an_empty_folder_to_an_answer_and_the_same_again(tmp_path: Path) ->
     home, model_port = _home(tmp_path)
     server = home.background("up", "--port", "0")
     with server:
-        await_output(server, READY, seconds=60)
+        await_output(server, READY)
         (password,) = re.findall(r"shown this once: (\S+)", server.output())
         first = _curl(home, server, "")  # the example knows it, this once
-        assert server.stop() == 0
+        assert server.stop(seconds=60) == 0
     assert not is_listening(model_port)
     with server:
-        await_output(server, READY, seconds=60)
+        await_output(server, READY)
         assert password not in server.output()
         second = _curl(home, server, password)
     for stream in (first, second):
@@ -57,7 +57,7 @@ def test_from_an_empty_folder_to_an_answer_and_the_same_again(tmp_path: Path) ->
 def test_its_folder_is_for_its_owner_only(tmp_path: Path) -> None:
     home, _ = _home(tmp_path)
     with home.background("up", "--port", "0", "--data-folder", "data") as server:
-        await_output(server, READY, seconds=60)
+        await_output(server, READY)
     data = tmp_path / "data"
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert stat.S_IMODE((data / "jwt-secret").stat().st_mode) == 0o600
@@ -70,18 +70,18 @@ def test_its_folder_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_the_model_goes_with_a_gateway_that_is_killed(tmp_path: Path) -> None:
     home, model_port = _home(tmp_path)
     with home.background("up", "--port", "0") as server:
-        await_output(server, READY, seconds=60)
+        await_output(server, READY)
         assert is_listening(model_port)
         server.kill()
         server.start()
-        await_output(server, READY, seconds=60)
+        await_output(server, READY)
         assert is_listening(model_port)
 
 
 def test_a_provider_that_is_there_is_used(tmp_path: Path, model_stub: ModelStub) -> None:
     home = Home(tmp_path, CHAT_LLM_API_BASE=model_stub.url)
     with home.background("up", "--port", "0") as server:
-        await_output(server, READY, seconds=60)
+        await_output(server, READY)
         children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
         assert children == ""
 
@@ -116,7 +116,7 @@ def test_on_a_terminal_it_asks_for_the_password(tmp_path: Path) -> None:
         terminal.type("right-horse\n")
         terminal.await_text("The same again: ")
         terminal.type("right-horse\n")
-        shown = terminal.await_text(READY, seconds=60)
+        shown = terminal.await_text(READY)
         assert "shown this once" not in shown
         assert "right-horse" not in shown
         terminal.type("\x03")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chaos import cuts, floods, model_faults
+from chaos import cuts, floods, model_faults, overload
 from chaos.fixtures import footing
 from chaos.footing import Footing
 from harness.model_stub import ModelStub
@@ -17,7 +17,7 @@ __all__ = ["footing"]
 async def server(
     footing: Footing, model_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Server]:
-    settings = cuts.EXPIRY | model_faults.SETTINGS
+    settings = cuts.EXPIRY | model_faults.SETTINGS | overload.SETTINGS
     directory = tmp_path_factory.mktemp("server")
     async with serve(database_url=footing.url, model_url=model_stub.url, directory=directory, **settings) as running:
         yield running
@@ -36,3 +36,9 @@ async def test_model_faults_end_in_typed_events(server: Server) -> None:
 async def test_floods_do_not_hold_the_server(server: Server) -> None:
     found = await floods.prove_floods(server, connections=200, repeats=1)
     assert found.faults == []
+
+
+async def test_overload_is_turned_away_and_the_rest_is_answered(server: Server) -> None:
+    found = await overload.prove_overload(server, seconds=5)
+    assert found.faults == []
+    assert found.counts["turned away"] > 0

@@ -16,21 +16,22 @@ import aiohttp
 import pytest
 
 from deploy.parts.program import Program
+from deploy.topology import PORTS
 from harness.command_line import Home, await_output, is_listening
 from harness.model_stub import ModelStub
 from harness.threads_client import Reply, ThreadsClient
 from harness.transcript import Transcript, follow, numbered, read
 
 ROOT = Path(__file__).parents[2]
-# Below the range from which the kernel takes the ports of outgoing connections; one takes 22 above it.
-BASES = range(23000, 23200, 25)
-SECONDS = 30.0
+# Below the range from which the kernel takes the ports of outgoing connections.
+BASES = range(23200, 23800, PORTS + 1)
+SECONDS = 60.0
 READERS, ASKERS = 4, 2
 
 
 def free_base() -> int:
     for base in random.sample(BASES, len(BASES)):
-        if not any(is_listening(base + offset) for offset in range(23)):
+        if not any(is_listening(base + offset) for offset in range(PORTS + 1)):
             return base
     raise AssertionError("every port is taken")
 
@@ -71,14 +72,14 @@ async def scaled(request: pytest.FixtureRequest, model_stub: ModelStub) -> Async
     settings = {"CHAT_LLM_API_BASE": model_stub.url, "CHAT_DRAIN_SECONDS": "1", "CHAT_LOG_FORMAT": "json"}
     base = free_base()
     with launched(Home(folder, **settings), "--engine", request.param, "--port", str(base)) as process:
-        await asyncio.to_thread(await_output, process, "kill -HUP", seconds=60)
+        await asyncio.to_thread(await_output, process, "kill -HUP", seconds=110)
         (password,) = re.findall(r"shown this once: (\S+)", process.output())
         url = f"http://127.0.0.1:{base}"
         async with aiohttp.ClientSession() as session:
             user = await signed_in(session, url, password)
             yield Scaled(process, folder / ".frontdesk-scaled", url, user)
-        assert await asyncio.to_thread(process.stop, seconds=30) == 0
-    assert not any(is_listening(base + offset) for offset in range(23)), "every part has ended"
+        assert await asyncio.to_thread(process.stop, seconds=100) == 0
+    assert not any(is_listening(base + offset) for offset in range(PORTS + 1)), "every part has ended"
     shutil.rmtree(folder)
 
 
@@ -169,7 +170,7 @@ async def test_a_rolling_restart_loses_no_token_and_refuses_nobody(scaled: Scale
     seen = len(re.findall("was restarted", scaled.process.output()))
     scaled.process.send(signal.SIGHUP)
     try:
-        await asyncio.to_thread(await_output, scaled.process, "Every process was restarted", seconds=60)
+        await asyncio.to_thread(await_output, scaled.process, "Every process was restarted", seconds=110)
     finally:
         load.over.set()
         await running

@@ -82,7 +82,7 @@ class Exchange:
         await self.answer(200, JSON, json.dumps(openapi()).encode())
 
     async def on_status(self, rest: str) -> None:
-        await self.answer(int(rest), JSON, json.dumps({"status": int(rest)}).encode())
+        await self.answer(int(rest), JSON, b"" if rest == "204" else json.dumps({"status": int(rest)}).encode())
 
     async def on_hang(self, _rest: str) -> None:
         await asyncio.sleep(600)

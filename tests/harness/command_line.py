@@ -17,6 +17,7 @@ from typing import Self
 from harness.processes import SOURCE, Process
 
 POLL_SECONDS = 0.02
+PATIENCE_SECONDS = 100.0  # a busy machine takes long to start a process
 
 
 def free_port() -> int:
@@ -30,7 +31,7 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def await_output(process: Process, pattern: str, *, seconds: float = 20) -> re.Match[str]:
+def await_output(process: Process, pattern: str, *, seconds: float = PATIENCE_SECONDS) -> re.Match[str]:
     """The first match of `pattern` in what the process has written since its start."""
     deadline = time.monotonic() + seconds
     while True:
@@ -49,7 +50,9 @@ class Home:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHAT_")}
         self.environment: Mapping[str, str] = {**inherited, "HOME": str(folder), "PYTHONPATH": str(SOURCE), **settings}
 
-    def run(self, *arguments: str, stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, stdin: str = "", seconds: float = PATIENCE_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "frontdesk", *arguments],
             env=self.environment,
@@ -120,7 +123,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._primary, text.encode())
 
-    def await_text(self, pattern: str, *, seconds: float = 20) -> str:
+    def await_text(self, pattern: str, *, seconds: float = PATIENCE_SECONDS) -> str:
         """What was shown up to the end of the first match, which is then forgotten."""
         deadline = time.monotonic() + seconds
         while True:
@@ -132,7 +135,7 @@ class Terminal:
             if select.select([self._primary], [], [], POLL_SECONDS)[0]:
                 self._shown += self._read()
 
-    def wait(self, *, seconds: float = 10) -> int:
+    def wait(self, *, seconds: float = PATIENCE_SECONDS) -> int:
         deadline = time.monotonic() + seconds
         while self._child.poll() is None:
             assert time.monotonic() < deadline, f"it still runs and shows {self._shown!r}"

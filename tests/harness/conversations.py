@@ -39,7 +39,7 @@ from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.thread_log import Event, EventType, ThreadLog
 from harness.tools import OfferedTools
 
-SECONDS = 20
+SECONDS = 60
 _POLL_SECONDS = 0.01
 
 

@@ -106,7 +106,8 @@ class FaultProxy:
                 writer.write(data)
                 await writer.drain()
         except OSError:
-            return
+            await self._delay(b"")
+            _reset(writer)
 
     def _at_once(self) -> int:
         rate = self.faults.bytes_per_second

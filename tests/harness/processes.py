@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from deploy.parts.program import PartFailedError, Program
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -27,6 +29,15 @@ class Process(Program):
         ours = {"PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", **(environment or {})}
         command = (sys.executable, "-m", module, *arguments)
         super().__init__(*command, log=log, environment=ours, directory=directory)
+
+    @property
+    def resident_bytes(self) -> int:
+        return int(psutil.Process(self.pid).memory_info().rss)
+
+    @property
+    def cpu_seconds(self) -> float:
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
 
     def ready_line(self, *, seconds: float = 20) -> dict[str, Any]:
         """The first line of its output that is a JSON object."""

@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.parts.redis import RedisServer
@@ -20,31 +21,38 @@ REDIS_PORTS = range(21100, 21200)
 TEMPORAL_PORTS = range(22200, 22400)
 
 
+@dataclass
+class Behind:
+    """`settings` are those with which a server reaches the parts, `workers` where those answer operators."""
+
+    settings: dict[str, object] = field(default_factory=dict)
+    workers: list[str] = field(default_factory=list)
+
+
 @asynccontextmanager
 async def parts_behind(
     directory: Path, *, database_url: str, model_url: str, settings: dict[str, object]
-) -> AsyncIterator[dict[str, object]]:
-    """The settings with which a server reaches the parts, which end after it. None without the variable, or where the
-    test has chosen its own.
-    """
+) -> AsyncIterator[Behind]:
+    """The parts, which end after the server. None without the variable, or where the test has chosen its own."""
     engine = os.environ.get(VARIABLE)
     if engine is None or "redis_url" in settings or "temporal_address" in settings:
-        yield {}
+        yield Behind()
         return
     assert engine in {"local", "temporal"}, f"{VARIABLE} is neither local nor temporal"
     async with AsyncExitStack() as stack:
         redis = RedisServer(directory, lasting_port(REDIS_PORTS))
         stack.callback(redis.stop)
         await asyncio.to_thread(redis.start)
-        reached: dict[str, object] = {"redis_url": redis.url}
+        behind = Behind({"redis_url": redis.url})
         if engine == "temporal":
             temporal = TemporalServer(directory, lasting_port(TEMPORAL_PORTS))
             stack.callback(temporal.stop)
             await asyncio.to_thread(temporal.start)
-            reached["temporal_address"] = temporal.address
+            behind.settings["temporal_address"] = temporal.address
             urls = {"database_url": database_url, "model_url": model_url, "temporal": temporal.address}
             worker = worker_process(directory, **urls, **settings | {"redis_url": redis.url})
-            stack.callback(worker.stop, seconds=20)
+            # In a thread: what it sends at its end may be for this very loop.
+            stack.push_async_callback(asyncio.to_thread, worker.stop, seconds=60)
             worker.start()
-            await asyncio.to_thread(await_worker, worker)
-        yield reached
+            behind.workers.append(await asyncio.to_thread(await_worker, worker))
+        yield behind

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,13 +18,16 @@ from harness.threads_client import ThreadsClient
 
 PASSWORD = "correct horse battery staple"
 POLL_SECONDS = 0.02
-START_SECONDS = 30.0
+START_SECONDS = 100.0
 # Below the range from which the kernel takes the ports of outgoing connections: a restart finds its port free.
 PORTS = range(18600, 18900)
 
 
 class Server:
-    """`settings` are environment variables without their prefix `CHAT_`, in lower case."""
+    """`settings` are environment variables without their prefix `CHAT_`, in lower case.
+
+    `workers` are the addresses of processes that make its answers: what is measured is measured of all together.
+    """
 
     def __init__(
         self,
@@ -33,9 +37,11 @@ class Server:
         directory: Path,
         settings: dict[str, object],
         ports: range = PORTS,
+        workers: Sequence[str] = (),
     ) -> None:
         self.port = lasting_port(ports)
         self.url = f"http://127.0.0.1:{self.port}"
+        self._workers = workers
         self.log = directory / "server.log"
         self.session = aiohttp.ClientSession(
             # Less than the server's own 5 s: a connection that it is just closing is not used again.
@@ -43,7 +49,7 @@ class Server:
             timeout=aiohttp.ClientTimeout(total=30),
         )
         self._admin: ThreadsClient | None = None
-        chosen = {
+        chosen = self.settings = {
             "database_url": database_url,
             "llm_api_base": model_url,
             "jwt_secret_key": "a secret for tests that is long enough",
@@ -91,15 +97,22 @@ class Server:
 
     async def metric(self, name: str) -> float:
         """The value of a measurement without labels."""
-        async with self.session.get(f"{self.url}/metrics") as response:
-            lines = (await response.text()).splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+        return (await self.metrics())[name]
 
-    async def total(self, name: str) -> float:
-        """The sum of a measurement's values over all its labels."""
-        async with self.session.get(f"{self.url}/metrics") as response:
-            lines = (await response.text()).splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{"))
+    async def metrics(self) -> dict[str, float]:
+        """Every measurement by its name, with its labels as they are written: the sum over all processes."""
+        found: defaultdict[str, float] = defaultdict(float)
+        for url in (self.url, *self._workers):
+            async with self.session.get(f"{url}/metrics") as response:
+                lines = (await response.text()).splitlines()
+            for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#")):
+                found[name] += float(value)
+        return dict(found)
+
+    async def total(self, name: str, labelled: str = "") -> float:
+        """The sum of a measurement's values over all its labels, or over those that `labelled` is written in."""
+        found = (await self.metrics()).items()
+        return sum(value for labels, value in found if labels.startswith(f"{name}{{") and labelled in labels)
 
     async def settled(self, name: str, value: float, *, seconds: float) -> float:
         """The measurement once it is `value`, or what it is when the time is over."""
@@ -112,12 +125,11 @@ class Server:
 
     @property
     def resident_bytes(self) -> int:
-        return int(psutil.Process(self.process.pid).memory_info().rss)
+        return self.process.resident_bytes
 
     @property
     def cpu_seconds(self) -> float:
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
+        return self.process.cpu_seconds
 
     @property
     def unsent_bytes(self) -> int:
@@ -152,8 +164,8 @@ async def serve(*, database_url: str, model_url: str, directory: Path, **setting
     """The program on a database that is brought to its newest revision first. It is killed at the end."""
     await asyncio.to_thread(upgrade, database_url)
     urls = {"database_url": database_url, "model_url": model_url}
-    async with parts_behind(directory, **urls, settings=settings) as more:
-        server = Server(**urls, directory=directory, settings=settings | more)
+    async with parts_behind(directory, **urls, settings=settings) as behind:
+        server = Server(**urls, directory=directory, settings=settings | behind.settings, workers=behind.workers)
         try:
             await server.start()
             yield server

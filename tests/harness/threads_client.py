@@ -34,16 +34,30 @@ class ThreadsClient:
 
     def __init__(self, session: aiohttp.ClientSession, url: str, *, token: str | None, user_id: str) -> None:
         self.user_id = user_id
-        self.api = f"{url}/api"
         self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._session = session
+        self._url = url
+
+    def at(self, url: str) -> "ThreadsClient":
+        """The same user at another address."""
+        other = ThreadsClient(self._session, url, token=None, user_id=self.user_id)
+        other.headers = self.headers
+        return other
+
+    def place(self, execution_id: str | None = None) -> str:  # noqa: ARG002  whoever has several servers chooses by it
+        """The address that the next request goes to; one for a stream of `execution_id` has that."""
+        return self._url
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, seconds: float = 30
     ) -> Reply:
         headers = self.headers if key is None else {**self.headers, "Idempotency-Key": key}
         async with self._session.request(
-            method, self.api + path, json=body, headers=headers, timeout=aiohttp.ClientTimeout(total=seconds)
+            method,
+            f"{self.place()}/api{path}",
+            json=body,
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=seconds),
         ) as response:
             data = await response.read()
             return Reply(response.status, response.headers.copy(), json.loads(data) if data else None)
@@ -77,8 +91,8 @@ class ThreadsClient:
         through: int | None = None,
     ) -> AbstractAsyncContextManager[SseStream]:
         """Follows an answer; `through` is another port of this machine to reach the server by."""
-        api = self.api if through is None else f"http://127.0.0.1:{through}/api"
-        url = f"{api}/threads/{thread_id}/executions/{execution_id}/stream"
+        place = self.place(execution_id) if through is None else f"http://127.0.0.1:{through}"
+        url = f"{place}/api/threads/{thread_id}/executions/{execution_id}/stream"
         return open_sse(url, headers=self.headers, last_event_id=after, receive_buffer=receive_buffer)
 
     def stream(
@@ -89,7 +103,8 @@ class ThreadsClient:
         if key is not None:
             headers["Idempotency-Key"] = key
         content = json.dumps({"text": text, **body}).encode()
-        return open_sse(f"{self.api}/threads/{thread_id}/messages/stream", method="POST", headers=headers, body=content)
+        url = f"{self.place()}/api/threads/{thread_id}/messages/stream"
+        return open_sse(url, method="POST", headers=headers, body=content)
 
     async def messages(self, thread_id: str, *, limit: int = 100) -> AsyncIterator[dict[str, Any]]:
         """Newest first, page by page, each from behind the last."""

@@ -75,6 +75,19 @@ class Transcript:
             self.text += choice["delta"].get("content") or ""
 
 
+class TimedTranscript(Transcript):
+    """`times` are when each frame came, in the loop's time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def take(self, event: Event) -> None:
+        if event.data is not None:
+            self.times.append(asyncio.get_running_loop().time())
+        super().take(event)
+
+
 def _says_only_that_it_runs(frame: dict[str, Any]) -> bool:
     return frame.get("agent_status") == "running" and not any(choice["delta"] for choice in frame["choices"])
 

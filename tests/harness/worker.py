@@ -1,5 +1,6 @@
 """`frontdesk worker` as a process of its own."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -18,12 +19,36 @@ def worker_process(
         "frontdesk",
         "worker",
         "--without-shared-log",
+        *("--port", "0"),
         log=folder / f"{name}.log",
         environment=inherited | named,
         directory=folder,
     )
 
 
-def await_worker(process: Process) -> None:
-    """Returns once it takes executions."""
+def await_worker(process: Process) -> str:
+    """Returns once it takes executions, with the address at which it answers operators."""
     await_output(process, "Frontdesk works for Temporal")
+    return await_output(process, r"Operators are answered on (\S+)").group(1)
+
+
+class Worker:
+    """A worker that is killed and started again."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    async def start(self) -> None:
+        """Returns once it takes executions."""
+        self.process.start()
+        await asyncio.to_thread(await_worker, self.process)
+
+    async def kill_and_restart(self) -> None:
+        """`kill -9`, then a new process at once."""
+        self.process.kill()
+        await self.start()
+
+    def close(self) -> None:
+        """Killed, if it runs."""
+        if self.process.started:
+            self.process.kill()

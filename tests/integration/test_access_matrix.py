@@ -48,13 +48,25 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /threads/{thread_id}/messages/{message_id}/feedback": {"kind": "negative", "comment": "taken"},
     "GET /threads/{thread_id}/executions/{execution_id}/stream": None,
     "POST /threads/{thread_id}/executions/{execution_id}/cancel": None,
+    "GET /threads/{thread_id}/executions/{execution_id}": None,
+    "POST /threads/{thread_id}/executions/{execution_id}/tool-results": {"call_id": "call_1", "result": "taken"},
+    "POST /threads/{thread_id}/executions/{execution_id}/approvals": {"call_id": "call_1", "decision": "approve"},
+    "POST /agents": {"name": "mine"},
+    "GET /agents": None,
+    "GET /agents/{agent_id}": None,
+    "PATCH /agents/{agent_id}": {"name": "taken", "users": None},
+    "DELETE /agents/{agent_id}": None,
     "GET /provider-threads/{thread_id}": None,
     "PUT /provider-threads/{thread_id}": {"conversation_id": "taken"},
 }
 # Query parameters and body members that hold one of our ids, by their names anywhere.
-QUERY_IDS = {"GET /threads": "thread_id", "GET /threads/{thread_id}/messages": "message_id"}
+QUERY_IDS = {
+    "GET /threads": "thread_id",
+    "GET /threads/{thread_id}/messages": "message_id",
+    "GET /agents": "agent_id",
+}
 BODY_IDS = {"parent_id": "message_id", "sender_id": "user_id", "user_id": "user_id"}
-OPAQUE = {"conversation_id"}  # the provider's own
+OPAQUE = {"conversation_id", "call_id"}  # the provider's own
 MORE_QUERIES = {
     "GET /threads/{thread_id}": ["messages=100", "include_deleted=true"],
     "DELETE /threads/{thread_id}": ["purge=true"],
@@ -66,7 +78,7 @@ MORE_QUERIES = {
 
 @dataclass(frozen=True)
 class Holding:
-    """The ids of someone's things: a thread with an answered message, and one whose answer is under way."""
+    """The ids of someone's things: a thread with an answered message, one whose answer is under way, an agent each."""
 
     user_id: str
     ended: dict[str, str]
@@ -107,11 +119,12 @@ async def _settle(person: Caller) -> Holding:
     await person.made("PUT", f"/provider-threads/{ended}", json={"conversation_id": "c1"})
     running = (await person.made("POST", "/threads", json={}))["id"]
     under_way = await person.say(running, "go on", model="scripted?stall_at=0")
-    return Holding(person.id, _ids(message), _ids(under_way))
+    return Holding(person.id, await _ids(person, message), await _ids(person, under_way))
 
 
-def _ids(message: dict[str, Any]) -> dict[str, str]:
+async def _ids(person: Caller, message: dict[str, Any]) -> dict[str, str]:
     return {
+        "agent_id": (await person.made("POST", "/agents", json={"name": f"of {person.username}"}))["id"],
         "thread_id": message["thread_id"],
         "message_id": message["id"],
         "execution_id": message["execution_id"],
@@ -195,7 +208,7 @@ async def _state(world: World) -> list[Any]:
     for ids in (holding.ended, holding.running):
         thread = ids["thread_id"]
         seen += [await owner.made("GET", f"/threads/{thread}/export"), await owner.made("GET", f"/threads/{thread}")]
-    seen.append(await owner.made("GET", "/threads?include_deleted=true"))
+    seen += [await owner.made("GET", "/threads?include_deleted=true"), await owner.made("GET", "/agents")]
     seen.append(await owner.made("GET", f"/provider-threads/{holding.ended['thread_id']}"))
     return seen
 
@@ -290,7 +303,7 @@ async def test_without_a_token_nothing_is_read(world: World) -> None:
             answer = await world.client.request(method, path.format(**ids), content=body, headers=headers)
             assert_problem(answer, 401)
         # An id that is not there tells no more than one that is.
-        answer = await world.client.request(method, path.format(thread_id="x", message_id="x", execution_id="x"))
+        answer = await world.client.request(method, PATH_ID.sub("x", path))
         assert_problem(answer, 401, "unauthenticated")
     assert await _state(world) == before
 

@@ -332,18 +332,23 @@ class ModelThatSays:
 
 
 class DatabaseThatGoesBehindTheCommit:
-    """Loses its connection once, when a step of an answer is stored and before that is known."""
+    """Loses its connection once, when a step of an answer is stored and before that is known; or just before that."""
 
-    def __init__(self, database: Database, step: str = "._end.") -> None:
+    def __init__(self, database: Database, step: str = "._end.", *, stores: bool = True) -> None:
         self._database = database
+        self._stores = stores
         self.step = step
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
     async def write(self, work: Callable[[Connection], Any]) -> Any:
+        goes = bool(self.step) and self.step in work.__qualname__
+        if goes and not self._stores:
+            self.step = ""
+            raise UnavailableError
         done = await self._database.write(work)
-        if self.step and self.step in work.__qualname__:
+        if goes:
             self.step = ""
             raise UnavailableError
         return done
@@ -358,6 +363,34 @@ async def test_an_end_whose_commit_was_not_heard_of_reaches_its_readers(
         assert events[-1].type is EventType.execution_completed
         assert [row.state for row in await core.executions(thread_id)] == ["completed"]
         assert (await core.answer(thread_id, model="scripted?tokens=3"))[-1].type is EventType.execution_completed
+
+
+async def test_an_end_that_was_not_stored_is_stored_when_the_database_is_back(
+    database_url: str, model_stub: ModelStub
+) -> None:
+    def wrap(database: Database) -> Any:
+        return DatabaseThatGoesBehindTheCommit(database, stores=False)
+
+    async with open_core(database_url, model_stub.url, wrap=wrap) as core:
+        thread_id = await core.thread()
+        message = await core.send(thread_id, model=script(new_id()))
+        events = await read_all(await core.feed.join(thread_id, message.execution_id or ""))
+        assert events[-1].type is EventType.execution_completed
+        assert [row.state for row in await core.executions(thread_id)] == ["completed"]
+        assert await core.stored_text(message) == tokens(5)
+
+
+async def test_an_end_whose_commit_was_not_heard_of_gives_the_thread_on(
+    database_url: str, model_stub: ModelStub
+) -> None:
+    key = new_id()
+    async with open_core(database_url, model_stub.url, tick=NEVER, wrap=DatabaseThatGoesBehindTheCommit) as core:
+        thread_id = await core.thread()
+        await core.send(thread_id, model="scripted?tokens=5&pause_ms=50")
+        waiting = await core.send(thread_id, model=script(key), if_active="queue")
+        assert shown(await core.read(thread_id, waiting.execution_id or "")) == tokens(5)
+        assert [row.state for row in await core.ended(thread_id)] == ["completed", "completed"]
+    assert len(await model_stub.calls(key)) == 1
 
 
 async def test_a_claim_that_was_not_heard_of_is_not_kept_for_ever(database_url: str, model_stub: ModelStub) -> None:

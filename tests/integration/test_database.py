@@ -19,6 +19,7 @@ from frontdesk.database.idempotency import LIFETIME, IdempotencyKey, Once, find_
 from frontdesk.database.prepared import Prepared
 from frontdesk.errors import ConflictError, IdempotencyKeyReusedError, UnavailableError
 from frontdesk.kit.clock import HeldClock
+from frontdesk.kit.time_limit import not_counted, time_limit
 from harness.postgres import ListeningPostgres
 from harness.processes import Process
 
@@ -355,6 +356,69 @@ async def test_a_unit_whose_caller_was_turned_away_commits_nothing(postgres_url:
     await database.aclose()
 
 
+def slow_note(number: int, *, seconds: float) -> Work:
+    def work(connection: Connection) -> None:
+        note(number)(connection)
+        connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
+
+    return work
+
+
+async def test_units_of_one_request_share_its_time(postgres_url: str) -> None:
+    """Each alone is quick enough."""
+    database = open_database(postgres_url, pool_size=2, timeout=10)
+    await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
+    with time_limit(1):
+        await database.write(slow_note(1, seconds=0.7))
+        with pytest.raises(UnavailableError):
+            await database.write(slow_note(2, seconds=0.7))
+        with pytest.raises(UnavailableError):
+            await database.write(note(3))
+    await unused(database)
+    assert await noted(database) == [1]
+    await database.aclose()
+
+
+async def test_what_a_request_begins_is_not_bound_by_its_time(database: Database) -> None:
+    with time_limit(0):
+        begun = asyncio.create_task(database.write(note(1)))
+        with pytest.raises(UnavailableError):
+            await database.write(note(2))
+    await begun
+    await database.write(note(3))
+    assert await noted(database) == [1, 3]
+
+
+async def test_what_is_not_counted_takes_none_of_a_requests_time(database: Database) -> None:
+    with time_limit(0.3):
+        with not_counted():
+            await asyncio.sleep(0.4)
+        await database.write(note(1))
+    assert await noted(database) == [1]
+
+
+async def test_an_sqlite_unit_whose_caller_was_turned_away_is_never_begun(sqlite_url: str) -> None:
+    database = open_database(sqlite_url, pool_size=2, timeout=5)
+    await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
+    begun, may_go_on = asyncio.Event(), Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(connection: Connection) -> None:
+        note(1)(connection)
+        loop.call_soon_threadsafe(begun.set)
+        assert may_go_on.wait(SECONDS)
+
+    first = asyncio.create_task(database.write(slow))
+    await begun.wait()
+    with time_limit(0.05), pytest.raises(UnavailableError):
+        await database.write(note(2))
+    may_go_on.set()
+    await first
+    await database.write(note(3))
+    assert await noted(database) == [1, 3]
+    await database.aclose()
+
+
 async def test_postgres_that_hangs_keeps_no_caller_longer_than_the_timeout() -> None:
     """Not even those who wait for a connection first, or for one to be made anew."""
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # its socket's path must be short
@@ -377,6 +441,21 @@ async def test_postgres_that_hangs_keeps_no_caller_longer_than_the_timeout() -> 
     finally:
         await asyncio.to_thread(postgres.aclose)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def test_what_a_machine_held_that_says_nothing_any_more_is_let_go(postgres_url: str) -> None:
+    database = open_database(postgres_url, pool_size=1, timeout=1)
+    other = open_database(postgres_url, pool_size=1, timeout=15)
+    await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
+    await database.write(note(1))
+    async with database._engine.connect() as silent:
+        await silent.execute(text("UPDATE notes SET n = 2"))
+        await other.write(lambda connection: connection.execute(text("UPDATE notes SET n = 3")))
+        assert await noted(other) == [3]
+        await silent.invalidate()
+    await database.check()
+    await database.aclose()
+    await other.aclose()
 
 
 async def test_postgres_connections_that_were_cut_are_replaced(postgres_url: str) -> None:

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from harness.fault_proxy import FaultProxy, Faults
+from harness.fault_proxy import FaultProxy, Faults, _reset
 
 PAYLOAD = bytes(range(256)) * 40
 
@@ -52,6 +52,29 @@ async def test_an_end_passes(client: Client) -> None:
     client.writer.write_eof()
     async with asyncio.timeout(5):
         assert await client.reader.read() == b""
+
+
+async def test_a_reset_passes() -> None:
+    """The server must not be left with a connection whose client has died."""
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(await reader.read(1))
+            await reader.read()
+            ended.set_result("in order")
+        except ConnectionError:
+            ended.set_result("reset")
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, FaultProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"?")
+        await reader.read(1)
+        _reset(writer)
+        assert await ended == "reset"
 
 
 async def test_a_cut_ends_in_order_after_so_many_bytes(proxy: FaultProxy, client: Client) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from frontdesk.http.server import HEAD_SECONDS
 from harness.callers import MEMBERS, Caller, founder
 from harness.identities import settings_for
 from harness.served import served
@@ -256,3 +257,49 @@ async def test_wide_json_holds_nobody_up(owner: Caller) -> None:
     ]
     answers = await asyncio.gather(*sending, owner.send("GET", "/threads"))
     assert [answer.status_code for answer in answers] == [400] * 4 + [200]
+
+
+@asynccontextmanager
+async def impatient(url: str) -> AsyncIterator[Caller]:
+    async with served(settings_for(url, body_timeout_seconds=0.5)) as client:
+        yield await founder(client)
+
+
+async def _dribble(open_wire: Wire, piece: bytes) -> None:
+    with suppress(ConnectionError):
+        while True:
+            open_wire.writer.write(piece)
+            await open_wire.writer.drain()
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("length", "piece"),
+    [("Content-Length: 90000", b""), ("Content-Length: 90000", b" "), ("Transfer-Encoding: chunked", b"1\r\n \r\n")],
+)
+async def test_a_body_that_does_not_come_in_time_is_given_up(sqlite_url: str, length: str, piece: bytes) -> None:
+    async with (
+        impatient(sqlite_url) as owner,
+        wire(owner, head(owner, "POST /api/threads HTTP/1.1", length)) as open_wire,
+    ):
+        dribbling = asyncio.create_task(_dribble(open_wire, piece))
+        try:
+            answer = await open_wire.answer()
+            answer.assert_problem(408, "body_timeout")
+            assert answer.headers["connection"] == "close"
+            assert await open_wire.ended() == b""
+        finally:
+            dribbling.cancel()
+            await asyncio.wait([dribbling])
+
+
+async def test_a_body_that_nobody_reads_does_not_hold_the_connection(owner: Caller) -> None:
+    start = head(owner, "POST /api/threads HTTP/1.1", "Content-Length: 100000", token=False)
+    async with wire(owner, start) as open_wire:
+        (await open_wire.answer()).assert_problem(401, "unauthenticated")
+        dribbling = asyncio.create_task(_dribble(open_wire, b" "))
+        try:
+            assert await open_wire.ended(seconds=3 * HEAD_SECONDS) == b""
+        finally:
+            dribbling.cancel()
+            await asyncio.wait([dribbling])

@@ -47,6 +47,10 @@ def say(log: RedisThreadLog, *texts: str, attempt: int = 1) -> str:
     return log.append_chunks("t", "e", attempt, chunks=[text.encode() for text in texts])
 
 
+def announce(log: RedisThreadLog, text: str) -> None:
+    log.announce("t", entries=[(EventType.message_added, text.encode())])
+
+
 async def heard(follower: Follower, until_text: str) -> list[Event]:
     """The events up to the one that says so, waited for."""
     called = asyncio.Event()
@@ -197,6 +201,28 @@ async def test_what_is_erased_while_redis_is_away_is_erased_when_it_is_back(redi
     await client.aclose()
 
 
+async def test_an_announcement_whose_answer_was_lost_is_told_once(redis_server: RedisServer) -> None:
+    async with FaultProxy("127.0.0.1", redis_server.port) as proxy, AsyncExitStack() as stack:
+        log = Processes(f"redis://127.0.0.1:{proxy.port}/0", stack).one()
+        elsewhere = Processes(redis_server.url, stack).one()
+        follower = await elsewhere.follow("t")
+        announce(log, "a")
+        await log.flush()
+        proxy.switch(Faults(reset_after=1))
+        announce(log, "b")
+        announce(log, "c")
+        events = await heard(follower, "c")
+        proxy.switch(Faults())
+        client = Redis.from_url(redis_server.url)
+        await until(lambda: client.xlen("agent:events:{t}"), lambda entries: entries == len("abcbc"))
+        await until(lambda: client.info("clients"), lambda clients: clients["blocked_clients"] == 1)  # it reads on
+        await client.aclose()
+        announce(log, "d")
+        events += await heard(follower, "d")
+        late = await heard(await Processes(redis_server.url, stack).one().follow("t"), "d")
+    assert [event.payload for event in events] == [event.payload for event in late] == [b"a", b"b", b"c", b"d"]
+
+
 async def test_streams_leave_redis_after_their_retention(processes: Processes, redis_server: RedisServer) -> None:
     log = processes.one(retention=90.0)
     log.announce("t", entries=[(EventType.message_added, b"{}")])
@@ -252,7 +278,7 @@ async def test_a_link_that_was_cut_while_idle_is_lost_and_made_anew(redis_server
             assert await link.ask("PING") == b"PONG"
             proxy.reset_all()
             async with asyncio.timeout(SECONDS):
-                while not link._connection._writer.is_closing():  # noqa: ASYNC110  nobody is told
+                while not link._wire._transport.is_closing():  # noqa: ASYNC110  nobody is told
                     await asyncio.sleep(0.01)
             with pytest.raises(LinkLostError):
                 await link.ask("PING")

@@ -84,6 +84,32 @@ async def test_a_worker_that_leaves_hands_its_answers_over(
     await log.aclose()
 
 
+async def test_a_worker_that_leaves_hands_all_of_them_over_at_once(
+    database_url: str, model_stub: ModelStub, temporal: TemporalServer
+) -> None:
+    """By Temporal, one as another: no tick comes to find what was forgotten."""
+    over, log = OverTemporal(temporal.address), in_process_log()
+    elsewhere = OverTemporal(temporal.address, over.task_queue, works=False)
+    async with _worker(database_url, model_stub, log=log, temporal=elsewhere) as api:
+        async with _worker(database_url, model_stub, log=log, temporal=over, lease=60) as worker:
+            threads = [await api.thread() for _ in range(60)]
+            sent = [await api.send(each, model=script(new_id(), stall_at=3, fail_first=1)) for each in threads]
+            ids = {message.execution_id or "" for message in sent}
+            await until(lambda: _unclaimed(api, worker, ids), lambda unclaimed: not unclaimed)
+        async with _worker(database_url, model_stub, log=log, temporal=over):
+            rows = [row for thread_id in threads for row in await api.ended(thread_id)]
+    assert {(row.state, row.attempt) for row in rows} == {("completed", 2)}
+    await log.aclose()
+
+
+async def _unclaimed(api: Core, worker: Core, ids: set[str]) -> set[str]:
+    """Those that the worker does not run yet, which are started again: a busy Temporal may miss the first time."""
+    claimed = {name for name, run in worker.runner._runs.items() if run.answer is not None}
+    for execution_id in ids - claimed:
+        api.engine.start(execution_id)
+    return ids - claimed
+
+
 def _worker(url: str, stub: ModelStub, **options: Any) -> AbstractAsyncContextManager[Core]:
     return open_core(url, stub.url, tick=NEVER, **options)
 

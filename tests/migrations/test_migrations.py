@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import json
 import pkgutil
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Boolean, Connection, DateTime, Integer, MetaData, String, Table, select, text
+from sqlalchemy import JSON, Boolean, Connection, DateTime, Float, Integer, MetaData, String, Table, select, text
 
 import frontdesk
 from frontdesk.database import migrations, open_database
-from frontdesk.database.schema import head, require_current
+from frontdesk.database.schema import head, require_usable, set_floor
 from frontdesk.database.types import metadata
 from frontdesk.errors import ConfigurationError
 from frontdesk.kit.clock import HeldClock
@@ -69,6 +70,8 @@ def a_value(table: Table, name: str) -> Any:
         return {"kept": ["é", 1, None]}
     if isinstance(column.type, Integer):
         return 1
+    if isinstance(column.type, Float):
+        return 0.5
     assert isinstance(column.type, String)
     referred = next(iter(column.foreign_keys), None)
     return f"{table.name if referred is None else referred.column.table.name}-row"[: column.type.length or 36]
@@ -80,7 +83,7 @@ def fill(connection: Connection) -> dict[str, dict[str, Any]]:
     found.reflect(connection)
     rows: dict[str, dict[str, Any]] = {}
     for table in found.sorted_tables:
-        if table.name == "alembic_version":
+        if table.name in {"alembic_version", "schema_floor"}:
             continue
         row = {column.name: a_value(table, column.name) for column in table.columns}
         row = {name: None if "usage" in name else value for name, value in row.items()}
@@ -175,17 +178,77 @@ def test_a_server_refuses_an_old_database(empty_url: str, revision: str | None) 
     if revision is not None:
         migrations.upgrade(empty_url, revision=revision)
 
-    async def open_server() -> None:
-        database = open_database(empty_url, pool_size=1, timeout=5)
-        try:
-            await require_current(database)
-        finally:
-            await database.aclose()
-
     with pytest.raises(ConfigurationError, match=f"revision {revision or 'none'}.*frontdesk migrate"):
-        asyncio.run(open_server())
+        on(empty_url, require_usable)
     migrations.upgrade(empty_url)
-    asyncio.run(open_server())
+    on(empty_url, require_usable)
+
+
+NEXT = f"{int(head()) + 1:04}"
+STEP = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision, branch_labels, depends_on = {revision!r}, {before!r}, None, None
+{says}
+def upgrade() -> None:
+    op.add_column("threads", sa.Column("colour", sa.String(20)))
+"""
+
+
+def migrate_by_the_next_version(url: str, folder: Path, *, says: str) -> str:
+    """A copy of the program with one more step; what it says that the database stands at."""
+    source = shutil.copytree(SOURCE, folder / "next", ignore=shutil.ignore_patterns("__pycache__"))
+    step = STEP.format(revision=NEXT, before=head(), says=says)
+    (source / "frontdesk" / "database" / "migrations" / "versions" / f"{NEXT}_colour.py").write_text(step)
+    done = subprocess.run(
+        [sys.executable, "-c", MIGRATE, url],
+        input="go\n",
+        capture_output=True,
+        check=True,
+        env={"PYTHONPATH": str(source), "PATH": ""},
+        text=True,
+        timeout=60,
+    )
+    return str(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("says", ["", f"OLDEST_PROGRAM = {head()!r}", "OLDEST_PROGRAM = '0002'"])
+def test_a_program_runs_on_the_tables_of_the_next_that_lets_it(empty_url: str, tmp_path: Path, says: str) -> None:
+    migrations.upgrade(empty_url)
+    assert migrate_by_the_next_version(empty_url, tmp_path, says=says) == NEXT
+    on(empty_url, require_usable)
+    assert migrations.upgrade(empty_url) == NEXT, "it leaves them as they are"
+
+
+def test_a_program_refuses_the_tables_of_a_newer_one_that_does_not_let_it(empty_url: str, tmp_path: Path) -> None:
+    migrations.upgrade(empty_url)
+    assert migrate_by_the_next_version(empty_url, tmp_path, says=f"OLDEST_PROGRAM = {NEXT!r}") == NEXT
+    refused = f"stands at revision {NEXT}, for programs of revision {NEXT} or newer; this one is of {head()}"
+    with pytest.raises(ConfigurationError, match=refused):
+        on(empty_url, require_usable)
+    with pytest.raises(ConfigurationError, match=refused):
+        migrations.upgrade(empty_url)
+
+
+def test_a_program_refuses_newer_tables_that_say_nothing(database_url: str) -> None:
+    def by_a_program_that_knows_no_floor(connection: Connection) -> None:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("DROP TABLE schema_floor"))
+
+    on(database_url, by_a_program_that_knows_no_floor, write=True)
+    with pytest.raises(ConfigurationError, match="stands at revision 9999, for programs of revision 9999"):
+        on(database_url, require_usable)
+
+
+def test_its_own_tables_are_usable_whatever_was_said(database_url: str) -> None:
+    """A step back of the floor's, as of a mistake that was put right, is written too."""
+    on(database_url, lambda connection: set_floor(connection, "9999"), write=True)
+    on(database_url, require_usable)
+    migrations.upgrade(database_url)
+    floor = on(
+        database_url, lambda connection: connection.execute(text("SELECT revision FROM schema_floor")).scalar_one()
+    )
+    assert floor == REVISIONS[0]
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(empty_url: str) -> None:

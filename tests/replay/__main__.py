@@ -90,7 +90,7 @@ async def continued(stage: Stage) -> WorkflowHandle[Any, Any]:
     """Nothing takes so many steps yet, so these are made up: the workflow and the server are real."""
 
     @activity.defn(name=RUN_STEP)
-    async def step(execution_id: str) -> Step:
+    async def step(_execution_id: str, _request_id: str | None) -> Step:
         info = activity.info()
         is_first = info.workflow_run_id == first.first_execution_run_id
         return Step(Outcome.again if is_first else Outcome.ended)

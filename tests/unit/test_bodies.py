@@ -110,21 +110,21 @@ def request(parts: list[bytes], *, declared: str | None = None, breaks_off: bool
 
 
 async def test_a_body_up_to_the_limit_is_read() -> None:
-    assert await read_body(request([b"a" * 60, b"b" * 40], declared="100"), LIMIT) == b"a" * 60 + b"b" * 40
-    assert await read_body(request([]), LIMIT) == b""
+    assert await read_body(request([b"a" * 60, b"b" * 40], declared="100"), LIMIT, seconds=5) == b"a" * 60 + b"b" * 40
+    assert await read_body(request([]), LIMIT, seconds=5) == b""
 
 
 @pytest.mark.parametrize("declared", ["101", "-1", "ten", "", "9" * 5000, "1e2", "²"])
 async def test_a_declared_length_decides_before_anything_is_read(declared: str) -> None:
     with pytest.raises(BodyTooLargeError):
-        await read_body(request([], declared=declared), LIMIT)
+        await read_body(request([], declared=declared), LIMIT, seconds=5)
 
 
 async def test_more_than_was_declared_is_not_read_on() -> None:
     with pytest.raises(BodyTooLargeError):
-        await read_body(request([b"a" * 60, b"b" * 41, b"never"]), LIMIT)
+        await read_body(request([b"a" * 60, b"b" * 41, b"never"]), LIMIT, seconds=5)
 
 
 async def test_a_body_that_ends_early_is_the_callers_fault() -> None:
     with pytest.raises(BadRequestError):
-        await read_body(request([b"a"], breaks_off=True), LIMIT)
+        await read_body(request([b"a"], breaks_off=True), LIMIT, seconds=5)

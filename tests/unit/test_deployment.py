@@ -50,6 +50,15 @@ def test_the_topology_is_whole() -> None:
         assert "restart" in service
 
 
+def test_every_process_that_stays_is_asked_at_its_own_port_whether_it_is_ready() -> None:
+    for service in OURS.values():
+        if service["restart"] == "no":
+            continue
+        command, check = service["command"], service["healthcheck"]["test"]
+        assert f":{command[command.index('--port') + 1]}/health/ready" in check[-1]
+        assert int(service["healthcheck"]["timeout"].removesuffix("s")) > 2, "longer than a check of a part"
+
+
 def test_whoever_drains_is_given_the_time_for_it() -> None:
     for service in OURS.values():
         drain = float(service["environment"]["CHAT_DRAIN_SECONDS"])

@@ -39,9 +39,14 @@ def get(connection: Connection, principal: Principal, agent_id: str) -> Agent:
     return agent
 
 
-def list_page(connection: Connection, principal: Principal, *, limit: int, offset: int) -> list[Agent]:
-    """The principal's own and those that others share with them, newest first."""
-    ordered = select(agents).where(_usable_by(principal)).order_by(agents.c.id.desc()).limit(limit).offset(offset)
+def list_page(
+    connection: Connection, principal: Principal, *, limit: int, offset: int = 0, after: str | None = None
+) -> list[Agent]:
+    """The principal's own and those that others share with them, newest first; `after` continues behind an id."""
+    statement = select(agents).where(_usable_by(principal))
+    if after is not None:
+        statement = statement.where(agents.c.id < after)
+    ordered = statement.order_by(agents.c.id.desc()).limit(limit).offset(offset)
     return [_agent(row) for row in connection.execute(ordered).mappings()]
 
 

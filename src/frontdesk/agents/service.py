@@ -61,10 +61,12 @@ class AgentService:
         return await self._database.read(lambda connection: agents.get(connection, principal, agent_id))
 
     async def list_agents(self, principal: Principal, page: Page) -> tuple[list[Agent], int]:
-        """A page of those that the principal may use, and how many there are."""
+        """A page of those that the principal may use, and how many there are. Raises `NotFoundError` behind none."""
 
         def work(connection: Connection) -> tuple[list[Agent], int]:
-            listed = agents.list_page(connection, principal, limit=page.limit, offset=page.offset)
+            if page.after is not None:
+                agents.get(connection, principal, page.after)
+            listed = agents.list_page(connection, principal, limit=page.limit, offset=page.offset, after=page.after)
             return listed, agents.count(connection, principal)
 
         return await self._database.read(work)

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from frontdesk.cli.failures import CommandError
 from frontdesk.database.engine import open_database, parse_url
-from frontdesk.database.schema import current, head
-from frontdesk.errors import FrontdeskError
+from frontdesk.database.schema import is_behind, require_usable
+from frontdesk.errors import ConfigurationError, FrontdeskError
 from frontdesk.settings import Settings
 
 Result = TypeVar("Result")
@@ -36,18 +36,18 @@ def read_database(settings: Settings, work: Callable[[Connection], Result]) -> R
 
     try:
         return asyncio.run(run())
+    except ConfigurationError as error:
+        raise CommandError(error.detail) from error
     except FrontdeskError as error:
         raise CommandError(f"{error.detail}: {error.__cause__ or settings.database_url}") from error
 
 
 def prepare_database(settings: Settings, *, may_migrate: bool) -> None:
-    """Sees to it that the tables are this program's. Raises CommandError when they are not and may not be changed."""
-    standing = read_database(settings, current)
-    if standing == head():
+    """Sees to it that the tables are ones that this program can use. Raises CommandError when they are not, and may not
+    be changed or are a newer program's.
+    """
+    if may_migrate and read_database(settings, is_behind):
+        # The migration tools take a third of a second to load, and are seldom needed.
+        import_module("frontdesk.cli.migrate").migrate_database(settings.database_url)
         return
-    if not may_migrate:
-        raise CommandError(
-            f"The database stands at revision {standing or 'none'}, this program needs {head()}. Run: frontdesk migrate"
-        )
-    # The migration tools take a third of a second to load, and are seldom needed.
-    import_module("frontdesk.cli.migrate").migrate_database(settings.database_url)
+    read_database(settings, require_usable)

@@ -1,4 +1,4 @@
-"""The addresses that the gateway listens on, taken before anything else starts."""
+"""The addresses that a process listens on, taken before anything else starts."""
 
 import socket
 from ipaddress import ip_address
@@ -10,11 +10,16 @@ from frontdesk.settings import Settings
 _UNSENT_BYTES = 65_536
 
 
-def bind(host: str, port: int, settings: Settings) -> list[socket.socket]:
-    """Sockets for every address that `host` stands for, bound but not yet listening.
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets for every address that `host` stands for, bound but not yet listening. Raises CommandError when one is
+    not to be had.
+    """
+    return [_bind(family, address) for family, address in _resolve(host, port)]
 
-    Raises CommandError when the address is not to be had, or when the signing secret is the documented placeholder,
-    with which anybody could write tokens, and an address is open to other machines.
+
+def bind_gateway(host: str, port: int, settings: Settings) -> list[socket.socket]:
+    """As `bind`. Raises CommandError too when the signing secret is the documented placeholder, with which anybody
+    could write tokens, and an address is open to other machines.
     """
     addresses = _resolve(host, port)
     is_open = not all(ip_address(address[0].partition("%")[0]).is_loopback for _, address in addresses)
@@ -63,5 +68,5 @@ def _bind(family: int, address: tuple[str, int]) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise CommandError(f"The gateway cannot listen on {address[0]} port {address[1]}: {error.strerror}") from error
+        raise CommandError(f"Frontdesk cannot listen on {address[0]} port {address[1]}: {error.strerror}") from error
     return listener

@@ -8,7 +8,7 @@ from rich.console import Console
 from frontdesk.cli.configuration import read_settings
 from frontdesk.cli.database import is_embedded, prepare_database
 from frontdesk.cli.gateway_server import run_gateway
-from frontdesk.cli.listening import base_url, bind
+from frontdesk.cli.listening import base_url, bind_gateway
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,7 +25,7 @@ def serve(
     """
     settings = read_settings()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    sockets = bind(host, port, settings)
+    sockets = bind_gateway(host, port, settings)
     if settings.has_default_jwt_secret:
         console.print("CHAT_JWT_SECRET_KEY is still the default: only this machine can connect.", style="yellow")
     if settings.temporal_address is not None and settings.redis_url is None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from frontdesk.cli.configuration import read_settings
 from frontdesk.cli.database import is_embedded, prepare_database
 from frontdesk.cli.failures import USAGE, CommandError
+from frontdesk.cli.listening import base_url, bind
 from frontdesk.errors import ConfigurationError
 from frontdesk.worker import work
 
@@ -19,6 +20,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def worker(
     *,
+    host: Annotated[str, typer.Option(help="The address for operators to ask at.")] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="The port of /health, /health/ready and /metrics; none without it."),
+    ] = None,
     without_shared_log: Annotated[
         bool,
         typer.Option(
@@ -32,6 +38,9 @@ def worker(
     """
     settings = read_settings()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    sockets = [] if port is None else bind(host, port)
+    if sockets:
+        console.print(f"Operators are answered on {base_url(sockets)}", markup=False)
     prepare_database(settings, may_migrate=is_embedded(settings))
 
     def announce() -> None:
@@ -39,6 +48,6 @@ def worker(
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work(settings, shares_log=not without_shared_log, announce=announce))
+            runner.run(work(settings, sockets, shares_log=not without_shared_log, announce=announce))
     except ConfigurationError as error:
         raise CommandError(error.detail, exit_code=USAGE) from error

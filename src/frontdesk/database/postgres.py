@@ -1,7 +1,7 @@
 """PostgreSQL through asyncpg: each unit of work has its own transaction on a pooled connection.
 
-A caller waits for its unit no longer than the timeout, whatever that waits for: a connection, a lock, a server that
-hangs. A unit whose caller has been turned away commits nothing.
+A caller waits for its unit no longer than the timeout, or what its request has left of it, whatever that waits for: a
+connection, a lock, a server that hangs. A unit whose caller has been turned away commits nothing.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from frontdesk.database.types import decode_json, encode_json
 from frontdesk.errors import UnavailableError
+from frontdesk.kit.time_limit import time_left
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -35,6 +36,19 @@ _FAILURES = (
 )  # prepared statements raise the driver's
 
 
+class _Caller:
+    """Who waits for a unit, as the unit sees it."""
+
+    __slots__ = ("is_turned_away",)
+
+    def __init__(self) -> None:
+        self.is_turned_away = False
+
+    def require(self) -> None:
+        if self.is_turned_away:
+            raise TimeoutError
+
+
 class PostgresDatabase:
     def __init__(self, url: URL, *, pool_size: int, timeout: float) -> None:
         milliseconds = str(int(timeout * 1000))
@@ -51,7 +65,12 @@ class PostgresDatabase:
             connect_args={
                 "timeout": timeout,
                 "command_timeout": timeout,
-                "server_settings": {"statement_timeout": milliseconds, "lock_timeout": milliseconds},
+                "server_settings": {
+                    "statement_timeout": milliseconds,
+                    "lock_timeout": milliseconds,
+                    # A machine that is gone without a word must not keep its locks until TCP notices, in hours.
+                    "idle_in_transaction_session_timeout": milliseconds,
+                },
             },
         )
 
@@ -61,10 +80,10 @@ class PostgresDatabase:
         return pool.checkedout() if isinstance(pool, AsyncAdaptedQueuePool) else 0
 
     async def read(self, work: Work[T]) -> T:
-        return await self._unit(self._read(work))
+        return await self._unit(self._read, work)
 
     async def write(self, work: Work[T]) -> T:
-        return await self._unit(self._write(work))
+        return await self._unit(self._write, work)
 
     async def check(self) -> None:
         await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
@@ -74,15 +93,22 @@ class PostgresDatabase:
             await asyncio.wait(self._units)
         await self._engine.dispose()
 
-    async def _unit(self, steps: Coroutine[Any, Any, T]) -> T:
+    async def _unit(self, run: Callable[[Work[T], _Caller], Coroutine[Any, Any, T]], work: Work[T]) -> T:
         """A caller that leaves does not break its unit in the middle, so no connection is lost with it."""
-        task = asyncio.create_task(steps)
+        seconds = min(self._timeout, time_left())
+        if seconds <= 0:
+            raise _translated(TimeoutError())
+        caller = _Caller()
+        task = asyncio.create_task(run(work, caller))
         self._units.add(task)
         task.add_done_callback(self._forget)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 return await asyncio.shield(task)
         except TimeoutError as error:
+            if task.done():  # in the same moment
+                return task.result()
+            caller.is_turned_away = True
             raise _translated(error) from error
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
@@ -90,22 +116,21 @@ class PostgresDatabase:
         if not task.cancelled():
             task.exception()  # a caller that has left does not make it an unhandled one
 
-    async def _read(self, work: Work[T]) -> T:
+    async def _read(self, work: Work[T], caller: _Caller) -> T:
         try:
             async with self._engine.connect() as connection:
+                caller.require()
                 return await connection.run_sync(work)
         except _FAILURES as error:
             raise _translated(error) from error
 
-    async def _write(self, work: Work[T]) -> T:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout
+    async def _write(self, work: Work[T], caller: _Caller) -> T:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with self._engine.begin() as connection:
+                    caller.require()
                     result = await connection.run_sync(work)
-                    if loop.time() >= deadline:
-                        raise TimeoutError
+                    caller.require()
                     return result
             except _FAILURES as error:
                 if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRIED:

@@ -1,7 +1,8 @@
 """SQLite with group commit: units of work that are waiting while one transaction runs share the next one.
 
 One thread writes, so there is one writer; a lone unit waits for nothing, and under load the cost of a commit is shared.
-Each unit has a savepoint, so one that fails takes nothing else with it.
+Each unit has a savepoint, so one that fails takes nothing else with it. A caller waits for its unit to begin no longer
+than the timeout, or what its request has left of it; a unit whose caller has been turned away is never begun.
 """
 
 import asyncio
@@ -9,14 +10,16 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
 from frontdesk.database.types import decode_json, encode_json
 from frontdesk.errors import UnavailableError
+from frontdesk.kit.time_limit import time_left
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -25,13 +28,20 @@ _BATCH = 256
 _BUSY_SECONDS = 0.01
 
 
+class _Unit(msgspec.Struct, Generic[T], eq=False):
+    work: Work[T]
+    future: asyncio.Future[T]
+    begun: bool = False
+
+
 class SqliteDatabase:
     def __init__(self, url: URL, *, readers: int, timeout: float) -> None:
         self._write_engine = _engine(url, begin="BEGIN IMMEDIATE", pool_size=1, timeout=timeout)
         self._read_engine = _engine(url, begin="BEGIN", pool_size=readers, timeout=timeout)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sqlite-reader")
-        self._waiting: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        self._waiting: list[_Unit[Any]] = []
+        self._timeout = timeout
         self._flushing: asyncio.Task[None] | None = None
 
     @property
@@ -39,25 +49,51 @@ class SqliteDatabase:
         return _checked_out(self._write_engine) + _checked_out(self._read_engine)
 
     async def read(self, work: Work[T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._readers, _read, self._read_engine, work))
+        loop, seconds = asyncio.get_running_loop(), self._patience()
+        reading = loop.run_in_executor(self._readers, _read, self._read_engine, work)
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(reading)
+        except TimeoutError as error:
+            reading.cancel()
+            raise _unavailable(error) from error
 
     async def write(self, work: Work[T]) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
+        seconds = self._patience()
+        unit = _Unit(work, asyncio.get_running_loop().create_future())
+        self._waiting.append(unit)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
-        return await asyncio.shield(future)
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(unit.future)
+        except TimeoutError as error:
+            if not unit.begun:
+                unit.future.cancel()
+                raise _unavailable(error) from error
+        return await asyncio.shield(unit.future)
+
+    def _patience(self) -> float:
+        """Raises `UnavailableError` when there is none left."""
+        seconds = min(self._timeout, time_left())
+        if seconds <= 0:
+            raise _unavailable(TimeoutError())
+        return seconds
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-                works = [work for work, _ in batch]
+                batch = [unit for unit in batch if not unit.future.cancelled()]
+                if not batch:
+                    continue
+                for unit in batch:
+                    unit.begun = True
+                works = [unit.work for unit in batch]
                 outcomes = await loop.run_in_executor(self._writer, _write, self._write_engine, works)
-                for (_, future), (succeeded, result) in zip(batch, outcomes, strict=True):
-                    _settle(future, succeeded=succeeded, result=result)
+                for unit, (succeeded, result) in zip(batch, outcomes, strict=True):
+                    _settle(unit.future, succeeded=succeeded, result=result)
         finally:
             self._flushing = None
 

@@ -1,33 +1,49 @@
-"""Request bodies: bounded before they are read, and JSON that every later stage can hold.
+"""Request bodies: bounded in bytes before they are read and in time, and JSON that every later stage can hold.
 
 Text with NUL or lone surrogates cannot be stored or sent on as UTF-8, so it is refused here, once, wherever it stands.
 """
 
+import asyncio
 from typing import Any
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from frontdesk.errors import BadRequestError, BodyTooLargeError, InvalidRequestError, MalformedJsonError
+from frontdesk.errors import (
+    BadRequestError,
+    BodyTimeoutError,
+    BodyTooLargeError,
+    InvalidRequestError,
+    MalformedJsonError,
+)
 
 _MAX_DEPTH = 64
 _MOST_CONTAINERS = 10_000  # a megabyte of them would hold the loop for half a second
 _MOST_DIGITS = 18
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """Raises `BodyTooLargeError` before reading when the declared length says so, else as soon as `limit` is passed."""
+async def read_body(request: Request, limit: int, *, seconds: float) -> bytes:
+    """Raises `BodyTooLargeError` before reading when the declared length says so, else as soon as `limit` is passed,
+    and `BodyTimeoutError` when the whole has not come within `seconds`.
+    """
     declared = request.headers.get("content-length")
     if declared is not None and (not declared.isdecimal() or len(declared) > _MOST_DIGITS or int(declared) > limit):
         raise BodyTooLargeError(f"The body may have at most {limit} bytes")
-    body = bytearray()
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > limit:
-                raise BodyTooLargeError(f"The body may have at most {limit} bytes")
+        async with asyncio.timeout(seconds):
+            return await _read(request, limit)
     except ClientDisconnect as error:
         raise BadRequestError("The body ended early") from error
+    except TimeoutError as error:
+        raise BodyTimeoutError(f"The body must come within {seconds:g} s") from error
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise BodyTooLargeError(f"The body may have at most {limit} bytes")
     return bytes(body)
 
 

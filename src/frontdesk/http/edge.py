@@ -8,6 +8,7 @@ from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from frontdesk.errors import FrontdeskError
+from frontdesk.http.admission import PLACE, Place
 from frontdesk.http.problems import render
 from frontdesk.kit.ids import new_id
 from frontdesk.observability.measurements import Measurements
@@ -38,6 +39,8 @@ class Edge:
                 if exchange.started:
                     raise
                 await render(FrontdeskError(), exchange.request_id)(scope, receive, exchange.send)
+            finally:
+                exchange.leave_place()
 
 
 class _Exchange:
@@ -54,6 +57,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self.leave_place()
             self._note(message["status"])
             headers = [
                 (b"x-request-id", self.request_id.encode()),
@@ -62,6 +66,12 @@ class _Exchange:
             ]
             message = {**message, "headers": [*message.get("headers", ()), *headers]}
         await self._send(message)
+
+    def leave_place(self) -> None:
+        """Once it is answered: a stream that is open holds none."""
+        place: Place | None = self._scope.get(PLACE)
+        if place is not None:
+            place.leave()
 
     def _note(self, status: int) -> None:
         seconds = perf_counter() - self._begun

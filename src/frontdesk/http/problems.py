@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from frontdesk.errors import BodyTooLargeError, FrontdeskError, InvalidRequestError
+from frontdesk.errors import BodyTimeoutError, BodyTooLargeError, FrontdeskError, InvalidRequestError
 
 MEDIA_TYPE = "application/problem+json"
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
@@ -80,23 +81,30 @@ def render(error: FrontdeskError, request_id: str | None) -> Response:
     headers = dict(error.headers)
     if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
         headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
-    response = LastResponse if isinstance(error, BodyTooLargeError) else Response
+    response = LastResponse if isinstance(error, BodyTimeoutError | BodyTooLargeError) else Response
     return response(msgspec.json.encode(body), error.status, headers, MEDIA_TYPE)
 
 
-async def on_frontdesk_error(request: Request, error: Exception) -> Response:
+def handle(http: FastAPI) -> None:
+    """Answer every failure of the application's with one."""
+    http.add_exception_handler(FrontdeskError, _on_frontdesk_error)
+    http.add_exception_handler(RequestValidationError, _on_validation_error)
+    http.add_exception_handler(HTTPException, _on_http_exception)
+
+
+async def _on_frontdesk_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, FrontdeskError):
         raise TypeError(error)
     return render(error, request.scope.get("request_id"))
 
 
-async def on_validation_error(request: Request, error: Exception) -> Response:
+async def _on_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise TypeError(error)
     return render(InvalidRequestError(errors=_fields(error.errors())), request.scope.get("request_id"))
 
 
-async def on_http_exception(request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     """The framework's own: an unknown path, a wrong method."""
     if not isinstance(error, HTTPException):
         raise TypeError(error)

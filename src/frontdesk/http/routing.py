@@ -1,11 +1,12 @@
 """Routes that declare their authentication. One that does not cannot be constructed, so the program does not start.
 
 Authentication comes before the body is read, and the body is read under a bound and decoded once, before FastAPI sees
-it.
+it. Until its response begins, a request has one time limit for all that it waits for.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from datetime import datetime
+from contextlib import nullcontext
+from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Annotated, Any
 
@@ -18,9 +19,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from frontdesk.errors import BadTokenError, ConfigurationError, UnauthenticatedError
+from frontdesk.http.admission import PLACE, Place
 from frontdesk.http.bodies import decode_json, read_body
-from frontdesk.http.services import services
+from frontdesk.http.services import operations, services
 from frontdesk.identity.principal import Principal
+from frontdesk.kit.time_limit import not_counted, time_limit
 
 _PRINCIPAL = "frontdesk.principal"
 _ARRIVED_AT = "frontdesk.arrived_at"
@@ -76,7 +79,7 @@ async def _admit_user(request: Request) -> Principal:
 
 async def _admit_operator(request: Request) -> None:
     """Who watches the program: with the metrics token, or, while none is set, straight from this machine."""
-    expected = services(request).settings.metrics_token
+    expected = operations(request).settings.metrics_token
     forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
     if expected is None:
         if request.client is None or request.client.host not in _LOOPBACK or forwarded:
@@ -117,17 +120,23 @@ class DeclaredRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def admitted(request: Request) -> Response:
-            request.scope[_ARRIVED_AT] = services(request).clock.now()
-            request.scope[_PRINCIPAL] = await self.declaration.admit(request)
-            if request.method in _WITH_BODY:
-                await _take_body(request, has_json=self.body_field is not None)
-            return await handle(request)
+            held = operations(request)
+            waited = request.scope[PLACE].waited if PLACE in request.scope else 0.0
+            request.scope[_ARRIVED_AT] = held.clock.now() - timedelta(seconds=waited)
+            with time_limit(held.settings.database_timeout_seconds - waited):
+                request.scope[_PRINCIPAL] = await self.declaration.admit(request)
+                if request.method in _WITH_BODY:
+                    await _take_body(request, has_json=self.body_field is not None)
+                return await handle(request)
 
         return admitted
 
 
 async def _take_body(request: Request, *, has_json: bool) -> None:
-    body = await read_body(request, services(request).settings.max_body_bytes)
+    settings = services(request).settings
+    place: Place | None = request.scope.get(PLACE)
+    with not_counted(), nullcontext() if place is None else place.left():
+        body = await read_body(request, settings.max_body_bytes, seconds=settings.body_timeout_seconds)
     request._body = body  # noqa: SLF001  Starlette's own cache: FastAPI reads the body and its JSON from there
     if body and has_json and _is_json(request):
         request._json = decode_json(body)  # noqa: SLF001

@@ -1,5 +1,5 @@
 """The HTTP server's protocol, uvicorn's own, with what that leaves out: a stream may write from a callback and reset
-its connection, and the head of a request is bounded in bytes and in time.
+its connection, the head of a request is bounded in bytes and in time, and overload is turned away.
 
 ASGI wants a task woken for each write, and has no way to reset: a reader that takes nothing would keep its buffers for
 ever. An endless address or field would be collected in memory, and the loop be busy copying it.
@@ -7,16 +7,36 @@ ever. An endless address or field would be collected in memory, and the loop be 
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from random import randrange
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from frontdesk.errors import BadRequestError, FrontdeskError, HeadTooLargeError
+from frontdesk.errors import BadRequestError, FrontdeskError, HeadTooLargeError, OverloadedError
+from frontdesk.http.admission import ADMISSION, PLACE, Admission
 from frontdesk.http.event_stream import SERVER_WIRE
 from frontdesk.http.problems import render
 
 HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 2.0
+_RETRY_SECONDS = 3  # spread, so that those who are turned away do not come back together
+
+
+def _response(error: FrontdeskError, *, close: bool) -> bytes:
+    response = render(error, None)
+    fields = [
+        *([b"connection: close"] if close else []),
+        *(name + b": " + value for name, value in response.raw_headers),
+    ]
+    return b"\r\n".join([STATUS_LINE[error.status].rstrip(), *fields, b"", bytes(response.body)])
+
+
+_OVERLOADED = {
+    close: [_response(OverloadedError(retry_after=1 + extra), close=close) for extra in range(_RETRY_SECONDS)]
+    for close in (True, False)
+}
 
 
 class ServerWire:
@@ -49,7 +69,9 @@ class ServerWire:
 
 class GatewayProtocol(HttpToolsProtocol):
     """A head may have `HEAD_BYTES` (and what comes with them in one read) and must be whole within `HEAD_SECONDS` to
-    twice that.
+    twice that; so must a body that nobody reads, after its answer.
+
+    An application that has an `ADMISSION` in its lifespan's state decides by it what is begun.
     """
 
     _in_head = True
@@ -58,6 +80,35 @@ class GatewayProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _refused = False
     changed: Callable[[], None] | None = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        admission: Admission | None = self.app_state.get(ADMISSION)
+        lane = None if admission is None else admission.lane(cycle.scope["path"])
+        if lane is None or cycle.scope["method"] == "HEAD":  # whose answers have no body, so not that of a refusal
+            super()._start_asgi_task(cycle, app)
+            return
+        place = lane.enter(partial(self._begin, cycle, app), partial(self._turn_away, cycle))
+        cycle.scope[PLACE] = place  # type: ignore[literal-required]  # an extension of the scope
+
+    def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> bool:
+        if cycle.disconnected:
+            return False
+        super()._start_asgi_task(cycle, app)
+        return True
+
+    def _turn_away(self, cycle: RequestResponseCycle) -> None:
+        """Without a task. What still comes of the request's body is dropped where it is parsed."""
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        close = not cycle.keep_alive or cycle.waiting_for_100_continue
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(_OVERLOADED[close][randrange(_RETRY_SECONDS)])  # noqa: S311  no secret
+        if close:
+            self.transport.close()
+        if self.pipeline:  # each would turn away the next one inside of this call
+            self.loop.call_soon(self.on_response_complete)
+        else:
+            self.on_response_complete()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -97,11 +148,13 @@ class GatewayProtocol(HttpToolsProtocol):
         self.scope[SERVER_WIRE] = wire  # type: ignore[literal-required]  # an extension of the scope
 
     def on_message_complete(self) -> None:
-        self._in_head = True
+        self._in_head, self._head_since = True, None
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self.changed = None
+        if not self._in_head and self.cycle.response_complete:
+            self._head_since = self.loop.time()
         super().on_response_complete()
 
     def _refuse(self, error: FrontdeskError) -> None:
@@ -115,10 +168,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete and (cycle.response_started or not cycle.more_body):
             cycle.keep_alive = False
             return
-        response = render(error, None)
-        fields = [b"connection: close", *(name + b": " + value for name, value in response.raw_headers)]
-        head = b"\r\n".join([STATUS_LINE[error.status].rstrip(), *fields, b"", b""])
-        self.transport.write(head + bytes(response.body))
+        self.transport.write(_response(error, close=True))
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 

@@ -1,5 +1,6 @@
 """The core's services as the surfaces reach them: the one object that hangs on the application's state."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -24,9 +25,20 @@ from frontdesk.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Services:
+class Operations:
+    """What operators are shown of a process, whatever it does. `count_unfinished` counts the executions of all of them
+    by state and raises `UnavailableError`.
+    """
+
     settings: Settings
     clock: Clock
+    measurements: Measurements
+    health: Health
+    count_unfinished: Callable[[], Awaitable[Mapping[str, int]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services(Operations):
     users: UserService
     tokens: TokenService
     threads: ThreadService
@@ -39,13 +51,19 @@ class Services:
     session_feed: SessionFeed
     invoker: ToolInvoker
     streams: OpenStreams
-    measurements: Measurements
     models: ModelList
-    health: Health
 
 
 def services(request: Request) -> Services:
-    held = request.app.state.services
+    held = operations(request)
     if not isinstance(held, Services):
+        raise TypeError("the application has no services")
+    return held
+
+
+def operations(request: Request) -> Operations:
+    """All that a process has which serves nothing else."""
+    held = request.app.state.services
+    if not isinstance(held, Operations):
         raise TypeError("the application has no services yet")
     return held

@@ -2,8 +2,24 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
+
+
+def bound_request_id() -> str | None:
+    """Of the request in whose context this runs."""
+    found: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return found
+
+
+@contextmanager
+def request_bound(request_id: str | None) -> Iterator[None]:
+    """What is logged in here, and in the tasks that are begun in here, names the request."""
+    named = {} if request_id is None else {"request_id": request_id}
+    with structlog.contextvars.bound_contextvars(**named):
+        yield
 
 
 def configure_logging(*, level: str, form: str) -> None:

@@ -1,8 +1,10 @@
 """What `/metrics` tells (Prometheus text format). One object counts for one program; nothing is global."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -20,6 +22,7 @@ class Measurements:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._shed = Counter("frontdesk_requests_shed", "Requests turned away unread", ["lane"], registry=self.registry)
         self._streams = Gauge("frontdesk_streams_open", "Streams open now", registry=self.registry)
         self._cut = Counter("frontdesk_streams_cut", "Streams cut for reading nothing", registry=self.registry)
         self._first = Histogram(
@@ -38,6 +41,10 @@ class Measurements:
     def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def shedding(self, lane: str) -> Callable[[], None]:
+        """What counts a request of this lane that is turned away for want of room."""
+        return self._shed.labels(lane).inc
 
     def stream_opened(self) -> None:
         self._streams.inc()
@@ -68,5 +75,19 @@ class Measurements:
         """A gauge that is read when it is asked for."""
         Gauge(name, documentation, registry=self.registry).set_function(value)
 
+    def watch_total(self, name: str, documentation: str, value: Callable[[], int]) -> None:
+        """A counter that is kept elsewhere and read when it is asked for; its name ends with `_total`."""
+        self.registry.register(_Total(name, documentation, value))
+
     def render(self) -> bytes:
         return generate_latest(self.registry)
+
+
+class _Total(Collector):
+    def __init__(self, name: str, documentation: str, value: Callable[[], int]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._value = value
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._documentation, value=self._value())

@@ -38,9 +38,10 @@ def workflow_id(execution_id: str) -> str:
 
 @dataclass(frozen=True)
 class Order:
-    """What a workflow is started with."""
+    """What a workflow is started with. `request_id` is of the request that asked for the answer, for the logs."""
 
     execution_id: str
+    request_id: str | None = None
 
 
 @workflow.defn(name=WORKFLOW)
@@ -77,7 +78,7 @@ class AgentOrchestratorWorkflow:
     async def _run_step(self, order: Order) -> Step:
         self._step = workflow.start_activity(
             RUN_STEP,
-            order.execution_id,
+            args=[order.execution_id, order.request_id],
             result_type=Step,
             start_to_close_timeout=_LONGEST_STEP,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,

@@ -102,6 +102,11 @@ class ExecutionRunner:
         self._requests = Ticker("stop requests", self._stop_requested, interval=_REQUESTS_SECONDS, clock=clock)
 
     @property
+    def is_open(self) -> bool:
+        """False from the moment on at which it begins to let go."""
+        return self._is_open
+
+    @property
     def running(self) -> int:
         return len(self._runs)
 

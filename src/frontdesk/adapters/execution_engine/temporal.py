@@ -27,6 +27,7 @@ from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
+from frontdesk.observability.logging import bound_request_id
 
 _CHECK_SECONDS = 1.5
 _MOST_SILENCE_SECONDS = 10.0
@@ -105,7 +106,7 @@ class TemporalExecutionEngine:
     async def _start(self, client: Client, execution_id: str, *, signal: str | None = None) -> None:
         await client.start_workflow(
             AgentOrchestratorWorkflow.run,
-            Order(execution_id),
+            Order(execution_id, bound_request_id()),
             id=workflow_id(execution_id),
             task_queue=self._task_queue,
             task_timeout=_WORKFLOW_TASK_TIMEOUT,

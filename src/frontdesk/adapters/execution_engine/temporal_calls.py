@@ -80,5 +80,5 @@ class TemporalCalls:
 
     def _rest(self, name: str, error: UnavailableError) -> None:
         if self._clock.monotonic() >= self._resting_until:
-            _logger.warning("a call to Temporal failed", call=name, reason=str(error.__cause__ or error))
+            _logger.warning("a call to Temporal failed", call=name, reason=str(error.__cause__) or error.detail)
         self._resting_until = self._clock.monotonic() + _REST_SECONDS

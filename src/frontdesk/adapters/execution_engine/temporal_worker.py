@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import Worker
 
+from frontdesk import __version__
 from frontdesk.adapters.execution_engine.orchestrator import (
     RUN_STEP,
     STALE_ATTEMPT,
@@ -25,6 +26,7 @@ from frontdesk.adapters.execution_engine.runner import ExecutionRunner, RunsElse
 from frontdesk.adapters.execution_engine.temporal_calls import AWAY
 from frontdesk.conversation.executions.step import Step
 from frontdesk.errors import UnavailableError
+from frontdesk.observability.logging import request_bound
 from frontdesk.ports.thread_log import StaleAttemptError
 
 _HEARTBEAT = timedelta(seconds=1)
@@ -33,6 +35,7 @@ _ELSEWHERE_DELAY = timedelta(seconds=1)
 _STICKY_TIMEOUT = timedelta(seconds=2)
 _LEAVE_SECONDS = 3.0
 _RECONNECT_SECONDS = 1.0
+_CHECK_SECONDS = 1.5
 _logger = structlog.get_logger(__name__)
 
 
@@ -43,9 +46,10 @@ class Steps:
         self._runner = runner
 
     @activity.defn(name=RUN_STEP)
-    async def run_step(self, execution_id: str) -> Step:
-        """Run the execution until it ends, waits, or has done a step."""
-        running = self._runner.start(execution_id)
+    async def run_step(self, execution_id: str, request_id: str | None = None) -> Step:
+        """Run the execution until it ends, waits, or has done a step. Its log lines name the request."""
+        with request_bound(request_id):
+            running = self._runner.start(execution_id)
         if running is None:
             raise _retry("no_room", "The worker has no room", after=_ELSEWHERE_DELAY)
         try:
@@ -53,10 +57,13 @@ class Steps:
                 activity.heartbeat()
                 await asyncio.wait([running], timeout=_HEARTBEAT.total_seconds())
         except asyncio.CancelledError:
-            await self._leave(execution_id, running)
+            await self._leave(execution_id)
+        if running.cancelled() and not self._runner.is_open:
+            # Whichever step hears first that the worker ends drops the answers of all.
+            raise _retry("handed_over", "The worker ends", after=_SOON)
         return _result(running)
 
-    async def _leave(self, execution_id: str, running: asyncio.Task[Step]) -> None:
+    async def _leave(self, execution_id: str) -> None:
         """Temporal wants this attempt to end: because the answer is to be stopped, or this worker, or by mistake."""
         details = activity.cancellation_details()
         if details is not None and details.cancel_requested:
@@ -64,8 +71,6 @@ class Steps:
             return
         if details is not None and details.worker_shutdown:
             await self._runner.aclose()
-            if running.cancelled():
-                raise _retry("handed_over", "The worker ends", after=_SOON)
             return
         raise _retry("left_running", "The answer goes on without this attempt", after=_ELSEWHERE_DELAY)
 
@@ -116,6 +121,21 @@ class TemporalWorker:
         self._concurrency = concurrency
         self._drain = drain
         self._task_queue = task_queue
+        self._client: Client | None = None
+        self._idle_because = "Temporal is not there yet"
+
+    async def check(self) -> None:
+        """Raises `UnavailableError` when it takes no executions: before it has reached Temporal, while Temporal does
+        not answer or the leases are not kept, and from when it is told to end.
+        """
+        self._runner.check()
+        if self._client is None:
+            raise UnavailableError(self._idle_because)
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._client.service_client.check_health()
+        except AWAY as error:
+            raise UnavailableError("Temporal cannot be reached") from error
 
     async def run(self, stop: asyncio.Event, *, announce: Callable[[], None] = lambda: None) -> None:
         """Take executions until `stop`, then let those go on that end in time and hand the others over.
@@ -126,8 +146,7 @@ class TemporalWorker:
         try:
             client = await self._connect(stopped)
             if client is not None:
-                announce()
-                await self._work(client, stopped)
+                await self._work(client, stopped, announce)
         finally:
             stopped.cancel()
 
@@ -146,11 +165,14 @@ class TemporalWorker:
             await asyncio.wait([stopped], timeout=_RECONNECT_SECONDS)
         return None
 
-    async def _work(self, client: Client, stopped: asyncio.Task[bool]) -> None:
+    async def _work(self, client: Client, stopped: asyncio.Task[bool], announce: Callable[[], None]) -> None:
         worker = self._worker(client)
         working = asyncio.create_task(worker.run())
+        self._client = client
+        announce()
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+            self._client, self._idle_because = None, "The worker ends"
             if not working.done():
                 # Without a bound, a Temporal that is away would keep this process.
                 async with asyncio.timeout(self._drain + _LEAVE_SECONDS):
@@ -166,6 +188,7 @@ class TemporalWorker:
         return Worker(
             client,
             task_queue=self._task_queue,
+            build_id=__version__,  # else it hashes every module, for half a second in which nothing else runs
             workflows=[AgentOrchestratorWorkflow],
             activities=[Steps(self._runner).run_step],
             max_concurrent_activities=self._concurrency,

@@ -39,7 +39,8 @@ class AnswerLog:
     was before it, so that goes at once and is not missed; what an answer resumes behind is missed where it is not held.
 
     `runs_here` is whether this process appends. `fence` is the lowest attempt that may, if another process has said so,
-    and `sent` the place up to which the others have been told. `touched` and `ended_bytes` are the owner's.
+    `sent` the place up to which the others have been told, and `heard` the last announcement of each other process.
+    `touched` and `ended_bytes` are the owner's.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class AnswerLog:
         "execution_id",
         "fence",
         "followers",
+        "heard",
         "number",
         "places",
         "runs_here",
@@ -72,6 +74,7 @@ class AnswerLog:
         self.ended_bytes = 0
         self.runs_here = False
         self.fence = 0
+        self.heard: dict[str, str] = {}
         self.sent = START
         self.touched = 0
         self.events: list[Event] = []

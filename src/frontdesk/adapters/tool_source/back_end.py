@@ -10,12 +10,17 @@ from aiohttp import (
     ClientConnectionError,
     ClientConnectorError,
     ClientError,
+    ClientHandlerType,
+    ClientOSError,
     ClientPayloadError,
+    ClientRequest,
     ClientResponse,
     ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
+    ServerDisconnectedError,
+    ServerTimeoutError,
     TCPConnector,
 )
 from yarl import URL
@@ -29,7 +34,6 @@ PIECE_BYTES = 65_536
 MAX_HEAD_BYTES = 32_768
 # Below the 5 s after which uvicorn closes an idle connection: none is used in the moment in which it is closed.
 KEEP_ALIVE_SECONDS = 4.0
-_REPEATED_BY_AIOHTTP = frozenset({"PUT", "DELETE"})
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -46,7 +50,7 @@ _HOP_BY_HOP = frozenset(
 _OURS = _HOP_BY_HOP | {"host", "content-length", "content-type", "expect", "x-agent-session-id", "idempotency-key"}
 _NOT_HANDED_BACK = _HOP_BY_HOP | {"set-cookie", "set-cookie2"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 
 
 class BackEnd:
@@ -58,7 +62,7 @@ class BackEnd:
     def __init__(self, base_url: str | None) -> None:
         """Raises `ConfigurationError` for an address that is none."""
         self._base = None if base_url is None else _checked_base(base_url)
-        self._sessions: dict[bool, ClientSession] = {}
+        self._session: ClientSession | None = None
 
     @property
     def configured(self) -> bool:
@@ -74,12 +78,11 @@ class BackEnd:
         """
         if self._base is None:
             raise ToolCallError("backend_not_configured", "API_BASE_URL is not set", was_made=False)
-        session = self._session(alone=method in _REPEATED_BY_AIOHTTP)
         url = URL(self._base + target, encoded=True)
         timeout = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=patience)
         with _told_as_call_errors():
             async with asyncio.timeout(patience):
-                response = await session.request(
+                response = await self._open_session().request(
                     method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
                 )
         try:
@@ -88,27 +91,37 @@ class BackEnd:
             response.close()
 
     async def aclose(self) -> None:
-        for session in self._sessions.values():
+        session, self._session = self._session, None
+        if session is not None:
             await session.close()
-        self._sessions.clear()
 
-    def _session(self, *, alone: bool) -> ClientSession:
-        """Keeps connections, unless `alone`: on a kept one aiohttp repeats a PUT or DELETE by itself."""
-        if alone not in self._sessions:
-            if alone:
-                connector = TCPConnector(limit=CONNECTIONS, force_close=True)
-            else:
-                connector = TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS)
-            self._sessions[alone] = ClientSession(
-                connector=connector,
+    def _open_session(self) -> ClientSession:
+        if self._session is None:
+            self._session = ClientSession(
+                connector=TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
                 read_bufsize=PIECE_BYTES,
                 max_line_size=MAX_HEAD_BYTES,
                 max_field_size=MAX_HEAD_BYTES,
+                middlewares=(_send_once,),
             )
-        return self._sessions[alone]
+        return self._session
+
+
+class _BrokenOffError(ClientError):
+    """The connection ended after the request was sent, or while it was."""
+
+
+async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Keeps aiohttp from repeating a GET, PUT or DELETE by itself, which it does on the errors that are named here."""
+    try:
+        return await handler(request)
+    except (ClientConnectorError, ServerTimeoutError):
+        raise
+    except (ClientOSError, ServerDisconnectedError) as error:
+        raise _BrokenOffError from error
 
 
 async def read_pieces(response: ClientResponse) -> AsyncGenerator[bytes]:
@@ -147,7 +160,7 @@ def _told_as_call_errors() -> Iterator[None]:
         raise ToolCallError("backend_unreachable", "The back end cannot be reached", was_made=False) from error
     except TimeoutError as error:
         raise ToolCallError("backend_timeout", "The back end took too long", was_made=True) from error
-    except (ClientConnectionError, ClientPayloadError) as error:
+    except (ClientConnectionError, ClientPayloadError, _BrokenOffError) as error:
         raise ToolCallError("backend_unreachable", "The back end broke the connection off", was_made=True) from error
     except ClientError as error:
         raise ToolCallError("backend_bad_response", "The back end's answer is not HTTP", was_made=True) from error

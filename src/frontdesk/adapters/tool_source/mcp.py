@@ -47,7 +47,9 @@ class McpToolSource:
     async def open(self) -> None:
         command = self._declared.command
         if command is not None and shutil.which(command) is None:
-            raise ConfigurationError(f"mcp: {self._declared.name}: command: there is no program {command!r}")
+            raise ConfigurationError(
+                f"CHAT_TOOLS_FILE: mcp: {self._declared.name}: command: there is no program {command!r}"
+            )
         await self._connection.open()
 
     async def aclose(self) -> None:
@@ -55,6 +57,8 @@ class McpToolSource:
 
     def _take(self, stated: list[Any]) -> None:
         listing = read_listing(stated, self._declared)
+        if listing == self._listing:
+            return
         for one in listing.left_out:
             if one not in self._listing.left_out:
                 _logger.warning("a tool is left out", server=self._declared.name, tool=one.name, reason=one.reason)

@@ -39,16 +39,22 @@ _FAILURES = (
     MCPError,
     httpx2.HTTPError,
     httpx2.StreamError,
+    httpx2.InvalidURL,
     BrokenResourceError,
     ClosedResourceError,
     EndOfStream,
+    # What a server says may also trip the package up.
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
 )
 
 _logger = structlog.get_logger(__name__)
 
 
 class McpConnection:
-    """Speaks the protocol's versions that have a handshake, to 2025-11-25. `take` gets every list of tools, in a thread.
+    """Speaks the protocol's versions that have a handshake, to 2025-11-25. `take` gets every list, in a thread.
 
     The server's answers are handed on as they are: the package would check them against schemas that the server itself
     states, in time that the server determines.
@@ -160,10 +166,10 @@ class McpConnection:
             problem = _described(failures)
         finally:
             self._dispatcher = None
+            self._settled.set()
         if problem != self.problem:
             _logger.warning("an MCP server is not connected", server=self._declared.name, reason=problem)
         self.problem = problem
-        self._settled.set()
 
 
 class _Dispatcher(JSONRPCDispatcher):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from hashlib import sha256
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from frontdesk.agents.tools.declarations import DeclaredMcpServer
 from frontdesk.ports.tool_source import LeftOut, Tool, ToolCallError, ToolOutput
 
 MAX_TOOLS = 500
+MAX_SECONDS = 5.0
 MAX_NAME = 64
 MAX_STATED_NAME = 256
 MAX_DESCRIPTION = 4_000
@@ -36,11 +38,13 @@ def read_listing(stated: Sequence[Any], declared: DeclaredMcpServer) -> Listing:
     tools: dict[str, Tool] = {}
     stated_names: dict[str, str] = {}
     left_out = []
+    deadline = monotonic() + MAX_SECONDS
     for one in stated:
         stated_name = one.get("name") if isinstance(one, dict) else None
         if isinstance(stated_name, str) and not any(fnmatchcase(stated_name, pattern) for pattern in declared.include):
             continue
         try:
+            _require_time(deadline)
             tool = _tool(one, stated_name, declared)
             _require_room(tool.name, tools)
         except ValueError as error:
@@ -71,6 +75,11 @@ def read_output(result: Mapping[str, Any], max_bytes: int) -> ToolOutput:
         detail = f"The tool's output is larger than {max_bytes} bytes"
         raise ToolCallError("backend_response_too_large", detail, was_made=True)
     return ToolOutput(content=text, is_error=result.get("isError") is True)
+
+
+def _require_time(deadline: float) -> None:
+    if monotonic() > deadline:
+        raise StatementError(f"checking the server's tools took longer than {MAX_SECONDS:g} s")
 
 
 def _require_room(name: str, tools: Mapping[str, Tool]) -> None:

@@ -130,12 +130,12 @@ class OpenApiToolSource:
         try:
             found = self._parse(Path(path).read_bytes())
         except (OSError, OpenApiError) as error:
-            raise ConfigurationError(f"openapi: {path}: {error}") from error
+            raise ConfigurationError(f"CHAT_TOOLS_FILE: openapi: {path}: {error}") from error
         missing = {name for name in self._declared.include if "*" not in name} - {tool.name for tool in found[0]}
         if missing:
             reasons = [f"{one.name}: {one.reason}" for one in found[1] if one.name in missing]
             raise ConfigurationError(
-                f"openapi: {path}: include: {', '.join(reasons) or 'no operation is ' + missing.pop()}"
+                f"CHAT_TOOLS_FILE: openapi: {path}: include: {', '.join(reasons) or 'no operation is ' + missing.pop()}"
             )
         return found
 

@@ -37,7 +37,9 @@ class PythonToolSource:
         for one in declared:
             function = _Function(one)
             if function.tool.name in self._functions:
-                raise ConfigurationError(f"python: {one.function}: the name {function.tool.name} is taken already")
+                raise ConfigurationError(
+                    f"CHAT_TOOLS_FILE: python: {one.function}: the name {function.tool.name} is taken already"
+                )
             self._functions[function.tool.name] = function
         self._tools = tuple(function.tool for function in self._functions.values())
         self._max_output_bytes = max_output_bytes
@@ -102,7 +104,7 @@ class _Function:
             parameters = {"properties": {}, **self._adapter.json_schema()}
             ArgumentCheck(parameters)
         except (PydanticUserError, ValueError, TypeError, NameError) as error:
-            raise ConfigurationError(f"python: {declared.function}: {error}") from error
+            raise ConfigurationError(f"CHAT_TOOLS_FILE: python: {declared.function}: {error}") from error
         self.tool = Tool(
             name=declared.name or function.__name__,
             description=inspect.getdoc(function) or declared.function,
@@ -121,11 +123,11 @@ def _imported(path: str) -> Any:
     try:
         function = resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"python: {path}: it cannot be imported: {error}") from error
+        raise ConfigurationError(f"CHAT_TOOLS_FILE: python: {path}: it cannot be imported: {error}") from error
     if not inspect.isfunction(function):
-        raise ConfigurationError(f"python: {path}: it is not a function")
+        raise ConfigurationError(f"CHAT_TOOLS_FILE: python: {path}: it is not a function")
     if unnamed := [one.name for one in inspect.signature(function).parameters.values() if one.kind not in _BY_NAME]:
-        raise ConfigurationError(f"python: {path}: {unnamed[0]} cannot be given by name")
+        raise ConfigurationError(f"CHAT_TOOLS_FILE: python: {path}: {unnamed[0]} cannot be given by name")
     return function
 
 

@@ -15,6 +15,8 @@ from frontdesk.agents.tools.schema_cost import SchemaError, schema_cost
 MAX_SCHEMA_BYTES = 131_072
 MAX_SCHEMA_DEPTH = 64
 MAX_COST = 5_000
+MAX_PATTERNS = 32
+MAX_PATTERN = 1_000
 MAX_ARGUMENT_DEPTH = 32
 MAX_ARGUMENT_VALUES = 20_000
 MAX_REASON = 300
@@ -34,6 +36,7 @@ class ArgumentCheck:
             raise SchemaError(f"it is nested deeper than {MAX_SCHEMA_DEPTH} levels")
         if len(_encoded(schema)) > MAX_SCHEMA_BYTES:
             raise SchemaError(f"it is larger than {MAX_SCHEMA_BYTES} bytes")
+        _require_few_patterns(schema)
         schema_cost(schema, depth=MAX_ARGUMENT_DEPTH, limit=MAX_COST)
         self._validator = _compiled(schema)
 
@@ -51,6 +54,20 @@ class ArgumentCheck:
         except (ValueError, OverflowError) as error:
             return f"/: {_shortened(str(error))}"
         return None
+
+
+def _require_few_patterns(schema: Any) -> None:
+    """A pattern may take 10 ms to compile, in which the process does nothing else."""
+    patterns: list[str] = []
+    waiting = [schema]
+    while waiting:
+        one = waiting.pop()
+        waiting.extend(_children(one))
+        if isinstance(one, dict):
+            patterns += [one["pattern"]] if isinstance(one.get("pattern"), str) else []
+            patterns += one["patternProperties"] if isinstance(one.get("patternProperties"), dict) else []
+    if len(patterns) > MAX_PATTERNS or any(len(pattern) > MAX_PATTERN for pattern in patterns):
+        raise SchemaError(f"it has more than {MAX_PATTERNS} patterns, or one longer than {MAX_PATTERN} characters")
 
 
 def _compiled(schema: dict[str, Any]) -> Validator:

@@ -36,6 +36,7 @@ class ToolCatalogue:
         self._seen: tuple[Sequence[Tool], ...] = ()
         self._entries: dict[str, _Entry] = {}
         self._losers: dict[int, list[LeftOut]] = {}
+        self._known_losers: dict[int, list[LeftOut]] = {}
 
     async def open(self) -> None:
         """Opens all sources at once. Raises `ConfigurationError`; then none stays open."""
@@ -111,7 +112,7 @@ class ToolCatalogue:
     def _gather(self) -> None:
         known = {id(entry.tool): entry for entry in self._entries.values()}
         entries: dict[str, _Entry] = {}
-        self._losers = {}
+        self._known_losers, self._losers = self._losers, {}
         for number, (source, tools) in enumerate(zip(self._sources, self._seen, strict=True)):
             for tool in tools:
                 if tool.name in entries:
@@ -123,7 +124,13 @@ class ToolCatalogue:
     def _lose(self, number: int, name: str) -> None:
         lost = LeftOut(name=name, reason="an earlier source has a tool of this name")
         self._losers.setdefault(number, []).append(lost)
-        _logger.warning("a tool is left out", source=self._sources[number].status().name, tool=name, reason=lost.reason)
+        if lost not in self._known_losers.get(number, ()):
+            self._warn(number, lost)
+
+    def _warn(self, number: int, lost: LeftOut) -> None:
+        _logger.warning(
+            "a tool is left out", source=self._sources[number].status().name, tool=lost.name, reason=lost.reason
+        )
 
 
 class _Entry:

@@ -1,5 +1,6 @@
 """Reads the catalogue's file. Whatever is wrong with it stops the start-up and says where."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,7 @@ from frontdesk.agents.tools.http_declaration import http_call
 from frontdesk.errors import ConfigurationError
 
 SECTIONS = ("tools", "openapi", "mcp", "python")
+_PATH = re.compile(r"/(?![/\\])[!-~]*")
 _KEYS = {*SECTIONS, "defaults"}
 T = TypeVar("T")
 
@@ -87,7 +89,7 @@ class _Reader:
 
     def _openapi(self, entry: entries.OpenApiEntry) -> DeclaredOpenApi:
         _require_one(url=entry.url, file=entry.file)
-        if entry.url is not None and (not entry.url.startswith("/") or entry.url.startswith("//")):
+        if entry.url is not None and not _PATH.fullmatch(entry.url):
             raise ValueError("url: it is a path below API_BASE_URL, such as /openapi.json")
         file = None if entry.file is None else str(Path(self._name).parent / entry.file)
         return DeclaredOpenApi(path=entry.url, file=file, include=entry.include, **self._common(entry))

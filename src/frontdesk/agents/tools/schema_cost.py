@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 MAX_NESTING = 100
+MAX_STEPS = 30_000
 _IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
 _IN_PLACE = ("not", "if", "then", "else")
 _IN_PLACE_MAPS = ("dependentSchemas", "dependencies")
@@ -34,6 +35,7 @@ class _Costs:
         self._limit = limit
         self._known: dict[tuple[int, bool, int], int | None] = {}
         self._nesting = 0
+        self._steps = 0
 
     def of(self, schema: Any, depth: int) -> int:
         if not isinstance(schema, dict) or depth < 0:
@@ -52,9 +54,7 @@ class _Costs:
             return known
         self._known[place] = None
         self._refuse_moved_roots(schema)
-        self._nesting += 1
-        if self._nesting > MAX_NESTING:
-            raise SchemaError("its references make it too deep")
+        self._step()
         cost = 1 + sum(self._of_kind(part, depth, is_object=is_object) for part in self._in_place(schema))
         cost += self._in_object(schema, depth - 1) if is_object else self._in_array(schema, depth - 1)
         if cost > self._limit:
@@ -62,6 +62,15 @@ class _Costs:
         self._nesting -= 1
         self._known[place] = cost
         return cost
+
+    def _step(self) -> None:
+        """The reckoning itself has bounds, too."""
+        self._nesting += 1
+        self._steps += 1
+        if self._nesting > MAX_NESTING:
+            raise SchemaError("its references make it too deep")
+        if self._steps > MAX_STEPS:
+            raise SchemaError("it has too many parts")
 
     def _in_place(self, schema: dict[str, Any]) -> Iterator[Any]:
         """What holds for the very value that the schema holds for."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from frontdesk.cli.configuration import read_settings
-from frontdesk.cli.listening import bind
+from frontdesk.cli.listening import bind_gateway
 from frontdesk.cli.up.data_folder import settings_for
 from frontdesk.cli.up.model_process import embedded_model, is_needed
 
@@ -30,7 +30,7 @@ def up(
     CHAT_* variables and `.env` count here as well: what they set is not taken from the data folder. Ctrl-C stops all.
     """
     settings = settings_for(data_folder, read_settings())
-    sockets = bind(host, port, settings)
+    sockets = bind_gateway(host, port, settings)
     with ExitStack() as parts:
         model = parts.enter_context(embedded_model(settings)) if is_needed(settings) else None
         gateway = import_module("frontdesk.cli.up.gateway")

@@ -8,7 +8,7 @@ from typing import TypeVar
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.cli.failures import CommandError
 from frontdesk.database import open_database
-from frontdesk.database.schema import require_current
+from frontdesk.database.schema import require_usable
 from frontdesk.errors import ConfigurationError, FrontdeskError, InvalidRequestError
 from frontdesk.identity.limits import LoginThrottle
 from frontdesk.identity.passwords import Passwords
@@ -44,7 +44,7 @@ async def _users(settings: Settings) -> AsyncIterator[UserService]:
     database = open_database(settings.database_url, pool_size=1, timeout=settings.database_timeout_seconds)
     passwords = Passwords()
     try:
-        await require_current(database)
+        await database.read(require_usable)
         throttle = LoginThrottle(
             InProcessRateLimiter(clock),
             per_user=settings.login_attempts_per_user,

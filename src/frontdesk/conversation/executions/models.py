@@ -29,7 +29,7 @@ executions = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("cancel_requested_at", UtcDateTime),
-    Column("restarts", Integer, nullable=False),
+    Column("restarts", Integer, nullable=False, server_default="0"),
     Column("resume_cursor", String(64)),
     Index("ix_executions_thread_id_id", "thread_id", "id"),
     Index(

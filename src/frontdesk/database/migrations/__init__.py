@@ -1,14 +1,18 @@
-"""The history of the tables. Each step must work while the version before it still runs."""
+"""The history of the tables. Each step must work while the version before it still runs.
+
+A step that programs of some revisions could not run with says so: `OLDEST_PROGRAM` is the first that can.
+"""
 
 import asyncio
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
 from frontdesk.database.engine import parse_url
-from frontdesk.database.schema import current
+from frontdesk.database.schema import current, is_ahead, require_usable, set_floor
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -19,7 +23,10 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(database_url: str, *, revision: str = "head") -> str:
-    """Bring the database to `revision` and return what it stands at. Blocking; not to be called on an event loop."""
+    """Bring the database to `revision` and return what it stands at. Blocking; not to be called on an event loop.
+
+    A database that a newer program has migrated stays as it is. Raises `ConfigurationError` when that is not for us.
+    """
     url = parse_url(database_url)
     if url.drivername.startswith("sqlite"):
         engine = create_engine(url)
@@ -43,5 +50,17 @@ def upgrade(database_url: str, *, revision: str = "head") -> str:
 
 
 def _upgrade(connection: Connection, revision: str) -> str:
-    command.upgrade(_config(connection), revision)
-    return current(connection) or ""
+    if is_ahead(connection):
+        require_usable(connection)
+        return current(connection) or ""
+    config = _config(connection)
+    command.upgrade(config, revision)
+    standing = current(connection) or ""
+    set_floor(connection, _oldest_program(ScriptDirectory.from_config(config), standing))
+    return standing
+
+
+def _oldest_program(scripts: ScriptDirectory, standing: str) -> str:
+    """The oldest revision whose programs may run on the tables as they stand."""
+    steps = list(scripts.iterate_revisions(standing, "base"))
+    return max([steps[-1].revision, *(getattr(step.module, "OLDEST_PROGRAM", "") for step in steps)])

@@ -27,13 +27,13 @@ async def create_agent(request: Request, caller: Caller, body: AgentIn) -> Agent
     return await services(request).agents.create(caller, msgspec.convert(body.model_dump(), AgentDraft))
 
 
-@router.get("", response_model=AgentListOut, responses=problems(401, 422, 503))
+@router.get("", response_model=AgentListOut, responses=problems(401, 404, 422, 503))
 async def list_agents(request: Request, caller: Caller, page: PageQuery) -> object:
     items, total = await services(request).agents.list_agents(caller, page)
     return {"items": items, "page": page.number, "limit": page.limit, "total": total}
 
 
-@router.get("/{agent_id}", response_model=AgentOut, responses=problems(401, 404, 503))
+@router.get("/{agent_id}", response_model=AgentOut, responses=problems(401, 404, 422, 503))
 async def get_agent(request: Request, caller: Caller, agent_id: AgentId) -> Agent:
     return await services(request).agents.get(caller, agent_id)
 
@@ -43,7 +43,7 @@ async def change_agent(request: Request, caller: Caller, agent_id: AgentId, body
     return await services(request).agents.change(caller, agent_id, body.model_dump(exclude_unset=True))
 
 
-@router.delete("/{agent_id}", status_code=204, responses=problems(401, 404, 503))
+@router.delete("/{agent_id}", status_code=204, responses=problems(401, 404, 422, 503))
 async def delete_agent(request: Request, caller: Caller, agent_id: AgentId) -> Response:
     await services(request).agents.delete(caller, agent_id)
     return Response(status_code=204)

@@ -16,7 +16,7 @@ router = api_router("/auth", tag="accounts")
 _NOT_STORED = {"Cache-Control": "no-store"}  # RFC 6749, 5.1
 
 
-@router.post("/register", status_code=201, responses=problems(400, 401, 403, 409, 413, 422, 503))
+@router.post("/register", status_code=201, responses=problems(400, 401, 403, 408, 409, 413, 422, 503))
 async def register(
     request: Request, response: Response, caller: PossibleCaller, body: RegisterIn, key: PossibleIdempotency
 ) -> UserOut:
@@ -30,7 +30,7 @@ async def register(
     "/login",
     dependencies=[public],
     response_model=TokenPairOut,
-    responses=problems(400, 401, 413, 422, 429, 503),
+    responses=problems(400, 401, 408, 413, 422, 429, 503),
 )
 async def login(request: Request, response: Response, body: LoginIn) -> TokenPair:
     held = services(request)
@@ -41,7 +41,7 @@ async def login(request: Request, response: Response, body: LoginIn) -> TokenPai
 
 
 @router.post(
-    "/refresh", dependencies=[public], response_model=TokenPairOut, responses=problems(400, 401, 413, 422, 503)
+    "/refresh", dependencies=[public], response_model=TokenPairOut, responses=problems(400, 401, 408, 413, 422, 503)
 )
 async def refresh(request: Request, response: Response, body: RefreshIn) -> TokenPair:
     """A new pair; the old refresh token dies. One that is used again revokes every token of its sign-in."""
@@ -49,7 +49,7 @@ async def refresh(request: Request, response: Response, body: RefreshIn) -> Toke
     return await services(request).tokens.refresh(body.refresh_token, arrived_at=arrived_at(request))
 
 
-@router.post("/logout", status_code=204, responses=problems(400, 401, 413, 503))
+@router.post("/logout", status_code=204, responses=problems(400, 401, 408, 413, 503))
 async def logout(request: Request, caller: Caller) -> None:
     """Every token of the caller is dead at once, on every device."""
     await services(request).tokens.logout(caller.id)

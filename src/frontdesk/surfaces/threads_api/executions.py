@@ -17,7 +17,7 @@ router = api_router("/threads/{thread_id}/executions/{execution_id}", tag="execu
 _BRINGING = problems(400, 401, 403, 404, 409, 413, 422, 503)
 
 
-@router.get("", response_model=ExecutionWithCalls, responses=problems(401, 403, 404, 503))
+@router.get("", response_model=ExecutionWithCalls, responses=problems(401, 403, 404, 422, 503))
 async def get_execution(request: Request, caller: Caller, thread_id: ThreadId, execution_id: ExecutionId) -> object:
     execution, calls = await services(request).inputs.list_calls(caller, thread_id, execution_id)
     return _shown(execution, calls)

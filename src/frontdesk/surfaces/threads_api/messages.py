@@ -27,7 +27,8 @@ from frontdesk.surfaces.threads_api.schemas import (
 )
 
 router = api_router("/threads/{thread_id}", tag="messages")
-_SENDING = problems(400, 401, 403, 404, 409, 413, 422, 503)
+URGENT_PATHS = r"/threads/[^/]+/executions/[^/]+/(stream|cancel)"  # resumes and stops go before what is new
+_SENDING = problems(400, 401, 403, 404, 408, 409, 413, 422, 503)
 _TEXT = {"type": "string"}
 _EVENT = {"type": "object", "properties": {"id": _TEXT, "data": _TEXT}, "required": ["data"]}
 _STREAM: dict[int | str, dict[str, Any]] = {

@@ -32,7 +32,7 @@ _EXPORT: dict[int | str, dict[str, Any]] = {
 provider_router = api_router("/provider-threads", tag="provider threads")
 
 
-@router.post("", status_code=201, response_model=ThreadOut, responses=problems(400, 401, 403, 409, 413, 422, 503))
+@router.post("", status_code=201, response_model=ThreadOut, responses=problems(400, 401, 403, 408, 409, 413, 422, 503))
 async def create_thread(
     request: Request, response: Response, caller: Caller, body: ThreadIn, key: Idempotency
 ) -> Thread:
@@ -68,7 +68,7 @@ async def get_thread(
     return {**msgspec.structs.asdict(thread), "messages": latest}
 
 
-@router.patch("/{thread_id}", response_model=ThreadOut, responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
+@router.patch("/{thread_id}", response_model=ThreadOut, responses=problems(400, 401, 403, 404, 408, 409, 413, 422, 503))
 async def change_thread(request: Request, caller: Caller, thread_id: ThreadId, body: ThreadPatch) -> Thread:
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     return await services(request).threads.change(caller, thread_id, changes)
@@ -125,7 +125,7 @@ async def get_provider_thread(request: Request, caller: Caller, thread_id: Threa
 
 
 @provider_router.put(
-    "/{thread_id}", response_model=ProviderThreadOut, responses=problems(400, 401, 403, 404, 413, 422, 503)
+    "/{thread_id}", response_model=ProviderThreadOut, responses=problems(400, 401, 403, 404, 408, 413, 422, 503)
 )
 async def put_provider_thread(request: Request, caller: Caller, thread_id: ThreadId, body: ProviderThreadIn) -> object:
     return await services(request).threads.put_provider_thread(

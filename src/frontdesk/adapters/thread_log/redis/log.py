@@ -59,6 +59,16 @@ class RedisThreadLog:
     def held_bytes(self) -> int:
         return self._logs.held_bytes
 
+    @property
+    def flushes(self) -> int:
+        """Batches that Redis has taken from this process."""
+        return self._writer.flushes
+
+    @property
+    def sent_events(self) -> int:
+        """Events in those, the thread's own aside."""
+        return self._writer.sent_events
+
     def announce(self, thread_id: str, *, entries: Sequence[Entry]) -> None:
         self._writer.announce(thread_id, entries)
 

@@ -6,14 +6,16 @@ is back.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from itertools import count
+from typing import NamedTuple
 
 import structlog
 
 from frontdesk.adapters.thread_log.answer_log import START, AnswerLog
 from frontdesk.adapters.thread_log.redis import stream_format as form
-from frontdesk.adapters.thread_log.redis.link import Link, LinkLostError
+from frontdesk.adapters.thread_log.redis.link import Command, Link, LinkLostError
 from frontdesk.errors import UnavailableError
 from frontdesk.ports.thread_log import Entry, Event
 
@@ -23,16 +25,27 @@ _OWN_SECONDS = 3_600
 _OWN_EVENTS = 1_000
 _FIRST_PAUSE_SECONDS = 0.25
 _LAST_PAUSE_SECONDS = 2.0
-_MOST_ENTRIES = 20_000  # of one stream
+# After a flush of many logs the next waits for more: each costs its calls and wake-ups, however little it brings.
+_MANY_LOGS = 10
+_REST_SECONDS = 0.001
 # Of an id that is not greater than the stream's last, and of a stream that has ended.
 _REFUSALS = ("equal or smaller", "exhausted the last possible")
 _logger = structlog.get_logger(__name__)
 
 
+class _Part(NamedTuple):
+    """What brings the others up to date with a log: up to `end`, `events` events, the log's entry first."""
+
+    log: AnswerLog
+    end: int
+    events: int
+    commands: Sequence[Command]
+
+
 class Writer:
     """`retention` is in seconds: how long an ended stream stays. `sent` gives the logs of which something was sent.
 
-    A log whose attempt is refused gets its `fence` raised.
+    A log whose attempt is refused gets its `fence` raised. `flushes` and `sent_events` count what Redis has answered.
     """
 
     def __init__(self, link: Link, *, retention: float, sent: Callable[[], Iterable[AnswerLog]]) -> None:
@@ -40,26 +53,32 @@ class Writer:
         self._retention = retention
         self._sent = sent
         self._dirty: dict[AnswerLog, None] = {}
-        self._asked: dict[tuple[Any, ...], None] = {}
+        self._asked: dict[Command, None] = {}
         self._announced: list[tuple[str, bytes]] = []
+        self._name = secrets.token_hex(form.NAME_BYTES)
+        self._numbers = count()
         self._kick = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.available = True
+        self.flushes = 0
+        self.sent_events = 0
         self._task: asyncio.Task[None] | None = None
 
     def send(self, log: AnswerLog) -> None:
         self._dirty[log] = None
         self._wake()
 
-    def ask(self, *commands: tuple[Any, ...]) -> None:
+    def ask(self, *commands: Command) -> None:
         """Send these with the next flush that Redis answers, each once; they must bear being repeated."""
         self._asked.update(dict.fromkeys(commands))
         self._wake()
 
     def announce(self, thread_id: str, entries: Sequence[Entry]) -> None:
-        blob = form.pack(Event("", "", 0, kind, payload) for kind, payload in entries)
-        self._announced.append((form.stream_key(thread_id, ""), blob))
+        key = form.stream_key(thread_id, "")
+        for kind, payload in entries:
+            mark = form.mark(self._name, next(self._numbers))
+            self._announced.append((key, form.pack([Event(mark, "", 0, kind, payload)])))
         del self._announced[:-_OWN_EVENTS]
         self._wake()
 
@@ -91,8 +110,10 @@ class Writer:
                 await self._kick.wait()
             self._kick.clear()
             try:
-                await self._flush()
+                logs = await self._flush()
                 pause = _FIRST_PAUSE_SECONDS
+                if logs >= _MANY_LOGS:
+                    await asyncio.sleep(_REST_SECONDS)
             except LinkLostError as error:
                 self._lost(error)
                 await asyncio.sleep(pause)
@@ -103,7 +124,8 @@ class Writer:
             self.available = False
             _logger.warning("the shared log is away; answers go on", reason=str(error))
 
-    async def _flush(self) -> None:
+    async def _flush(self) -> int:
+        """How many logs were sent of."""
         if not self.available:
             await self._link.ask("PING")
             self.available = True
@@ -111,48 +133,49 @@ class Writer:
             for log in self._sent():
                 log.sent = START
                 self._dirty[log] = None
-        entries = [self._entry(log) for log in list(self._dirty)[:_MOST_LOGS]]
+        parts = [self._part(log) for log in list(self._dirty)[:_MOST_LOGS]]
         announced, self._announced = self._announced, []
         asked, self._asked = self._asked, {}
-        for log, _ in entries:
-            del self._dirty[log]
+        for part in parts:
+            del self._dirty[part.log]
         try:
-            await self._exchange(entries, [*_announcements(announced), *asked])
+            await self._exchange(parts, [*_announcements(announced), *asked])
         except LinkLostError:
             self._announced = announced + self._announced
             self._asked = asked | self._asked
-            self._dirty.update((log, None) for log, _ in entries)
+            self._dirty.update((part.log, None) for part in parts)
             raise
+        return len(parts)
 
-    def _entry(self, log: AnswerLog) -> tuple[AnswerLog, list[tuple[Any, ...]]]:
-        """What brings the others up to date, beginning with the log's entry; nothing when it has been taken away."""
-        key = form.stream_key(log.thread_id, log.execution_id)
+    def _part(self, log: AnswerLog) -> _Part:
+        """Without commands when what was to be sent has been taken away."""
+        end = log.end
         events = log.behind(log.sent)
         if not events:
-            return log, []
-        place = form.entry_id(log, log.end)
-        commands: list[tuple[Any, ...]] = [
-            ("XADD", key, "MAXLEN", "~", _MOST_ENTRIES, place, form.FIELD, form.pack(events))
-        ]
+            return _Part(log, end, 0, ())
+        commands: list[Command] = [form.append_command(log, events)]
         if log.closed:
+            key = form.stream_key(log.thread_id, log.execution_id)
             commands += (("XSETID", key, form.LAST_ID), ("PEXPIRE", key, int(self._retention * 1000)))
         elif log.sent == START:
-            commands.append(("EXPIRE", key, _STALE_SECONDS))
-        return log, commands
+            commands.append(("EXPIRE", form.stream_key(log.thread_id, log.execution_id), _STALE_SECONDS))
+        return _Part(log, end, len(events), commands)
 
-    async def _exchange(
-        self, entries: Sequence[tuple[AnswerLog, list[tuple[Any, ...]]]], rest: Sequence[tuple[Any, ...]]
-    ) -> None:
-        ends = [log.end for log, _ in entries]
-        commands = [command for _, own in entries for command in own]
+    async def _exchange(self, parts: Sequence[_Part], rest: Sequence[Command]) -> None:
+        commands = [command for part in parts for command in part.commands]
         if not (commands or rest):
             return
         answers = iter(await self._link.ask_all([*commands, *rest]))
-        for (log, own), end in zip(entries, ends, strict=True):
-            answer, *_ = [next(answers) for _ in own] or [None]
+        self.flushes += 1
+        for part in parts:
+            answer, *_ = [next(answers) for _ in part.commands] or [None]
             if isinstance(answer, Exception):
-                await self._take_refusal(answer, log)
-            log.sent = max(log.sent, end)
+                await self._take_refusal(answer, part.log)
+            part.log.sent = max(part.log.sent, part.end)
+            self.sent_events += part.events
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise LinkLostError(str(answer)) from answer
 
     async def _take_refusal(self, answer: Exception, log: AnswerLog) -> None:
         """The entry was there already, or another attempt has gone on. Raises `LinkLostError` for any other reason."""
@@ -168,8 +191,8 @@ class Writer:
             log.fence = log.attempt + 1
 
 
-def _announcements(announced: Sequence[tuple[str, bytes]]) -> list[tuple[Any, ...]]:
-    commands: list[tuple[Any, ...]] = []
+def _announcements(announced: Sequence[tuple[str, bytes]]) -> list[Command]:
+    commands: list[Command] = []
     for key, blob in announced:
         commands.append(("XADD", key, "MAXLEN", "~", _OWN_EVENTS, "*", form.FIELD, blob))
         commands.append(("EXPIRE", key, _OWN_SECONDS))
