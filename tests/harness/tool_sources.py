@@ -56,6 +56,15 @@ class BackEndStub:
         """Those whose Idempotency-Key is `key`."""
         return [one for one in await asyncio.to_thread(self._all) if ["idempotency-key", key] in one["headers"]]
 
+    async def lines(self, session_id: str) -> list[str]:
+        """The request lines of what came for a session."""
+        return [one["line"] for one in await self.of_session(session_id)]
+
+    async def of_session(self, session_id: str) -> list[dict[str, Any]]:
+        return [
+            one for one in await asyncio.to_thread(self._all) if ["x-agent-session-id", session_id] in one["headers"]
+        ]
+
     def _all(self) -> list[dict[str, Any]]:
         with urlopen(f"{self.url}/stub/requests", timeout=10) as response:
             records: list[dict[str, Any]] = json.load(response)

@@ -5,7 +5,7 @@ it. Until its response begins, a request has one time limit for all that it wait
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Annotated, Any
@@ -132,10 +132,17 @@ class DeclaredRoute(APIRoute):
         return admitted
 
 
+@contextmanager
+def waiting_elsewhere(request: Request) -> Iterator[None]:
+    """While a request waits for somebody else, others have its place."""
+    place: Place | None = request.scope.get(PLACE)
+    with nullcontext() if place is None else place.left():
+        yield
+
+
 async def _take_body(request: Request, *, has_json: bool) -> None:
     settings = services(request).settings
-    place: Place | None = request.scope.get(PLACE)
-    with not_counted(), nullcontext() if place is None else place.left():
+    with not_counted(), waiting_elsewhere(request):
         body = await read_body(request, settings.max_body_bytes, seconds=settings.body_timeout_seconds)
     request._body = body  # noqa: SLF001  Starlette's own cache: FastAPI reads the body and its JSON from there
     if body and has_json and _is_json(request):

@@ -6,7 +6,7 @@ again but ended as of unknown outcome. What the tool gave is passed on and not k
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from frontdesk.errors import (
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
+from frontdesk.kit.time_limit import not_counted
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.thread_log import EventType, ThreadLog
 from frontdesk.ports.tool_source import CallContext, Forwarded, RunsAt, Tool, ToolCallError, ToolOutput
@@ -153,8 +154,9 @@ class ToolInvoker:
         """For a tool that is no request to the back end. Raises `ToolCallError`."""
         error: str | None = "interrupted"
         try:
-            async with asyncio.timeout(begun.tool.timeout):
-                output = await self._tools.call(begun.tool.name, begun.arguments, begun.context)
+            with not_counted():
+                async with asyncio.timeout(begun.tool.timeout):
+                    output = await self._tools.call(begun.tool.name, begun.arguments, begun.context)
             error = "tool_failed" if output.is_error else None
         except TimeoutError as failure:
             error = "backend_timeout"
@@ -176,9 +178,13 @@ class ToolInvoker:
         passage: Passage | None = None
         error: str | None = None
         try:
-            async with self._tools.forward(begun.tool.name, begun.arguments, begun.context) as forwarded:
-                passage = Passage(forwarded, max_bytes=self._max_bytes)
-                await passage.admit(is_stream=begun.tool.route is not None and begun.tool.route.streaming)
+            async with AsyncExitStack() as exchange:
+                with not_counted():
+                    forwarded = await exchange.enter_async_context(
+                        self._tools.forward(begun.tool.name, begun.arguments, begun.context)
+                    )
+                    passage = Passage(forwarded, max_bytes=self._max_bytes)
+                    await passage.admit(is_stream=begun.tool.route is not None and begun.tool.route.streaming)
                 yield passage
         except ToolCallError as failure:
             error = failure.kind

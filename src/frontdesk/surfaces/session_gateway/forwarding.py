@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 
 import structlog
-from anyio import CancelScope
+from anyio import CancelScope, sleep_forever
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -114,3 +114,4 @@ class ForwardedResponse(Response):
             except ToolCallError as error:  # the head has left: only an end without an end can tell
                 _logger.warning("a forwarded answer broke off", kind=error.kind)
                 wire.abort()
+                await sleep_forever()  # until it is lost

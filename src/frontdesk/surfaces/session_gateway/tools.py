@@ -8,7 +8,7 @@ from fastapi import Body, Header, Request, Response
 from frontdesk.conversation.sessions.invoking import Wanted
 from frontdesk.errors import BadRequestError, SessionRequiredError
 from frontdesk.http.description import problems
-from frontdesk.http.routing import PossibleVisitor, api_router
+from frontdesk.http.routing import PossibleVisitor, api_router, waiting_elsewhere
 from frontdesk.http.services import services
 from frontdesk.ports.tool_source import Tool, ToolCallError
 from frontdesk.surfaces.session_gateway.forwarding import ForwardedResponse, headers_for_tools, told
@@ -54,11 +54,13 @@ async def invoke_tool(
     begun = await invoker.begin(caller, wanted)
     try:
         if begun.tool.route is None:
-            output = await invoker.call(begun)
+            with waiting_elsewhere(request):
+                output = await invoker.call(begun)
             result = ToolResultOut(result=_decoded(output.content), is_error=output.is_error)
             return Response(result.model_dump_json(), media_type="application/json")
         async with AsyncExitStack() as exchange:
-            passage = await exchange.enter_async_context(invoker.forward(begun))
+            with waiting_elsewhere(request):
+                passage = await exchange.enter_async_context(invoker.forward(begun))
             return ForwardedResponse(passage, exchange.pop_all())
     except ToolCallError as error:
         raise told(error) from error
