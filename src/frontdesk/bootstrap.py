@@ -136,7 +136,9 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 runtimes={},
             ),
             feed=feed,
-            sessions=SessionService(database=database, threads=threads, conversation=conversation, clock=clock),
+            sessions=SessionService(
+                database=database, log=log, threads=threads, conversation=conversation, clock=clock
+            ),
             session_feed=_session_feed(stack, parts, feed),
             invoker=await _invoker(stack, parts),
             streams=streams,

@@ -1,7 +1,6 @@
 """The feed of a session: what it shows, that it resumes anywhere, and how often the back end is asked for it."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -69,11 +68,11 @@ async def test_an_answer_is_followed_whatever_began_it(place: Place) -> None:
     session = (await place.user.ask("POST", "/chat/sessions", json={})).json()
     async with place.user.feed(session["id"]) as feed:
         await read_until(feed, is_snapshot)
-        for begin in (
-            place.user.say(session["id"], "here", respond=True),
-            place.account.say(session["thread_id"], "there"),
-        ):
-            sent = await begin
+        for here in (True, False):
+            if here:
+                sent = await place.user.say(session["id"], "here", respond=True)
+            else:
+                sent = await place.account.say(session["thread_id"], "there")
             shown = await read_until(feed, is_answered)
             messages = [one for name, one, _ in shown if name == "message"]
             assert [(one["role"], one["status"]) for one in messages] == [
@@ -119,7 +118,7 @@ async def _busy_feed(place: Place, session_id: str) -> list[Event]:
         await read_until(feed, is_answered)
         made = await place.user.invoke(session_id, "ingest_text", json={"title": "t", "text": "some   words"})
         await place.user.invoke(session_id, "optimize", json={"document_id": made.json()["id"]})
-        await read_until(feed, lambda event: _ends_job(event))
+        await read_until(feed, _ends_job)
         return [event for event in feed.events if event.id is not None]
 
 
@@ -127,40 +126,39 @@ def _ends_job(event: Event) -> bool:
     return event.type == "job" and data(event)["events"][-1]["state"] == "completed"
 
 
-def _seen(events: list[Event]) -> list[Any]:
-    """What was shown, however it was cut into events: deltas joined, reports one by one."""
-    seen: list[Any] = []
+def _seen(events: list[Event]) -> dict[str, Any]:
+    """What a reader knows in the end. An answer that ended meanwhile is shown whole and not in pieces."""
+    messages: dict[str, tuple[str, str]] = {}
+    calls: list[Any] = []
+    reports: list[tuple[str, str]] = []
     for event in events:
         told = data(event)
         if event.type == "message_delta":
-            if seen and seen[-1][0] == "text" and seen[-1][1] == told["message_id"]:
-                seen[-1] = ("text", told["message_id"], seen[-1][2] + told["text"])
-            else:
-                seen.append(("text", told["message_id"], told["text"]))
-        elif event.type in {"pipeline", "job"}:
-            seen += [(event.type, one["cursor"]) for one in told["events"]]
-        else:
-            seen.append((event.type, json.dumps(told, sort_keys=True)))
-    return seen
+            role, content = messages[told["message_id"]]
+            messages[told["message_id"]] = (role, ("" if told["reset"] else content) + told["text"])
+        elif event.type == "message":
+            messages[told["id"]] = (told["role"], told["content"])
+        elif event.type == "tool":
+            calls.append(told)
+        elif event.type != "snapshot":
+            reports += [(str(event.type), one["cursor"]) for one in told["events"]]
+    return {"messages": messages, "calls": calls, "reports": reports}
 
 
 async def test_a_feed_resumes_at_every_event(place: Place) -> None:
     session_id = await place.user.session()
     events = await _busy_feed(place, session_id)
-    names = [event.type for event in events]
-    assert {"snapshot", "message", "message_delta", "tool", "pipeline", "job"} == set(names)
+    assert {event.type for event in events} == {"snapshot", "message", "message_delta", "tool", "pipeline", "job"}
     whole = _seen(events)
     for number, event in enumerate(events[:-1], start=1):
-        async with place.user.feed(session_id, after=event.id) as feed:
-            rest: list[Event] = []
-            async with asyncio.timeout(10):
-                async for following in feed:
-                    rest += [following] if following.data is not None else []
-                    # The three sources are shown as they are found: wait for the end of each.
-                    if len(_seen(events[:number] + rest)) >= len(whole):
-                        break
-        assert "snapshot" not in [one.type for one in rest], (number, event)
-        assert sorted(map(str, _seen(events[:number] + rest))) == sorted(map(str, whole)), (number, event)
+        seen = events[:number]
+        async with place.user.feed(session_id, after=event.id) as feed, asyncio.timeout(10):
+            async for following in feed:
+                assert following.type != "snapshot", (number, event)
+                seen += [following] if following.data is not None else []
+                if _seen(seen) == whole:
+                    break
+        assert _seen(seen) == whole, (number, event)
 
 
 async def test_a_feed_that_is_cut_in_an_answer_goes_on_in_it(place: Place) -> None:
@@ -224,24 +222,33 @@ async def test_a_message_reaches_every_feed(place: Place) -> None:
             assert (name, shown) == ("message", said)
 
 
-async def test_a_deleted_session_and_a_signed_out_reader_end_the_feed(
-    sqlite_url: str, model_stub: ModelStub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("frontdesk.conversation.sessions.feed._CHECK_SECONDS", 0.0)
+async def test_a_deleted_session_ends_its_feeds(place: Place) -> None:
+    session_id = await place.user.session()
+    async with place.user.feed(session_id) as feed:
+        await read_until(feed, is_snapshot)
+        assert (await place.user.ask("DELETE", f"/chat/sessions/{session_id}")).status_code == 204
+        await feed.read_all(seconds=5)
+
+
+async def test_a_reader_who_is_signed_out_is_sent_away(sqlite_url: str) -> None:
+    """At the next look that is had at whether readers may go on, which is every 15 s."""
     async with session_gateway(settings_for(sqlite_url, api_base_url=None)) as visitor:
         account = await founder(visitor.client)
         user = SessionCaller(visitor.client, visitor.root, account.headers)
-        endings: list[tuple[str, Callable[[str], Awaitable[Any]]]] = [
-            ("deleted", lambda session_id: user.ask("DELETE", f"/chat/sessions/{session_id}")),
-            ("signed out", lambda _: account.send("POST", "/auth/logout")),
-        ]
-        for name, end in endings:
-            session = (await user.ask("POST", "/chat/sessions", json={})).json()
-            async with user.feed(session["id"]) as feed:
-                ((_, snapshot, _),) = await read_until(feed, is_snapshot)
-                assert snapshot["backend"] == {"status": "not_configured"}, name
-                await end(session["id"])
-                await feed.read_all(seconds=25)
+        async with user.feed(await user.session()) as feed:
+            ((_, snapshot, _),) = await read_until(feed, is_snapshot)
+            assert snapshot["backend"] == {"status": "not_configured"}
+            assert (await account.send("POST", "/auth/logout")).status_code == 204
+            await feed.read_all(seconds=30)
+        assert any(event.comment for event in feed.events)
+
+
+async def _until(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            if holds(await look()):
+                return
+            await asyncio.sleep(0.05)
 
 
 async def test_fifty_feeds_on_five_sessions_are_one_poller_each(
@@ -264,13 +271,11 @@ async def test_fifty_feeds_on_five_sessions_are_one_poller_each(
                 for _ in range(10):
                     feed = await stack.enter_async_context(visitor.feed(session_id))
                     await read_until(feed, is_snapshot)
-            while min(await polls()) < 4:
-                await asyncio.sleep(0.05)
+            await _until(polls, lambda counts: min(counts) >= 4)
             counted, most = await polls(), (loop.time() - begun) / 0.4 + 1
             assert max(counted) <= most, (counted, most)
-        while (left := await polls()) != counted:  # what was under way when the last reader left
-            counted = left
-            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.4)  # what was under way when the last reader left may still come
+        counted = await polls()
         await asyncio.sleep(1.0)  # more than two periods, in which nothing must come
         assert await polls() == counted
         assert all("session_id=" in line for line in await back_end_stub.lines(sessions[0]))

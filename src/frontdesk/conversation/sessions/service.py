@@ -21,6 +21,7 @@ from frontdesk.identity import access
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import is_id, new_id
+from frontdesk.ports.thread_log import ThreadLog
 
 _SESSION_ID_BYTES = 24
 
@@ -29,9 +30,16 @@ class SessionService:
     """A caller of None has no account: what they open belongs to a visitor made for it."""
 
     def __init__(
-        self, *, database: Database, threads: ThreadService, conversation: ConversationService, clock: Clock
+        self,
+        *,
+        database: Database,
+        log: ThreadLog,
+        threads: ThreadService,
+        conversation: ConversationService,
+        clock: Clock,
     ) -> None:
         self._database = database
+        self._log = log
         self._threads = threads
         self._conversation = conversation
         self._clock = clock
@@ -108,9 +116,10 @@ class SessionService:
         return await add(held.principal, held.thread.id, draft, key=key)
 
     async def delete(self, caller: Principal | None, session_id: str) -> None:
-        """Hide its thread and stop its answers. Raises `NotFoundError`, `NotAllowedError`."""
+        """Hide its thread, stop its answers and end its feeds. Raises `NotFoundError`, `NotAllowedError`."""
         held = await self.get(caller, session_id)
         await self._threads.delete(held.principal, held.thread.id, purge=False)
+        self._log.discard(held.thread.id, [])  # its readers look where they are, and find it gone
 
 
 def _require_agent(connection: Connection, principal: Principal, agent_id: object) -> None:
