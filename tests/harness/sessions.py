@@ -142,6 +142,8 @@ tools:
     description: The client shows colours.
     parameters: {type: object, properties: {}}
     client: true
+"""
+FUNCTIONS = """
 python:
   - {function: "harness.tool_functions:echo", name: say}
   - {function: "harness.tool_functions:fail", name: fail}
@@ -149,8 +151,8 @@ python:
 """
 
 
-def write_tools(folder: Path) -> str:
-    """A file with the tools above; its path."""
+def write_tools(folder: Path, more: str = "") -> str:
+    """A file with the tools above and those of `more`; its path."""
     path = folder / "tools.yaml"
-    path.write_text(TOOLS)
+    path.write_text(TOOLS + more)
     return str(path)

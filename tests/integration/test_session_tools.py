@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from frontdesk.kit.ids import new_id
 from harness.callers import assert_problem, founder
 from harness.identities import settings_for
-from harness.sessions import SessionCaller, is_called, read_until, session_gateway, write_tools
+from harness.sessions import FUNCTIONS, SessionCaller, is_called, read_until, session_gateway, write_tools
 from harness.sse_client import open_sse
 from harness.tool_sources import BackEndStub
 
@@ -38,7 +38,7 @@ async def place(
         sessions_allow_anonymous="true",
         session_poll_seconds=30,
         api_base_url=back_end_stub.url,
-        tools_file=write_tools(tmp_path_factory.mktemp("tools")),
+        tools_file=write_tools(tmp_path_factory.mktemp("tools"), FUNCTIONS),
         tool_max_response_bytes=MAX_BYTES,
     )
     async with session_gateway(chosen) as visitor:
