@@ -76,7 +76,7 @@ async def measure_feeds(server: Server, stub: BackEndStub, *, sessions: int, eac
             feeds[session_id] = [_Watched(await stack.enter_async_context(open_sse(url))) for _ in range(each)]
             reading += [asyncio.create_task(feed.read()) for feed in feeds[session_id]]
         await asyncio.gather(*(feed.ready.wait() for of in feeds.values() for feed in of))
-        before, begun = [len(await stub.lines(session_id)) for session_id in ids], time.perf_counter()
+        before, begun = await stub.counts(), time.perf_counter()
         sent: dict[str, tuple[str, float]] = {}
         while time.perf_counter() - begun < seconds:
             session_id, text = ids[len(sent) % sessions], f"m{len(sent)}"
@@ -84,8 +84,8 @@ async def measure_feeds(server: Server, stub: BackEndStub, *, sessions: int, eac
             path = f"/chat/sessions/{session_id}/messages"
             assert (await _ask(server, path, {"role": "user", "content": text}))[0] == 201
             await asyncio.sleep(0.05)
-        took = time.perf_counter() - begun
-        polls = [len(await stub.lines(session_id)) - old for session_id, old in zip(ids, before, strict=True)]
+        after, took = await stub.counts(), time.perf_counter() - begun
+        polls = [after[session_id] - before[session_id] for session_id in ids]
         await asyncio.sleep(1)
         late = [(feed.came[text] - at) * 1000 for text, (of, at) in sent.items() for feed in feeds[of]]
         for task in reading:
@@ -127,7 +127,9 @@ async def measure_invocations(server: Server, *, at_once: int, rounds: int) -> b
         return [took for taken in await asyncio.gather(*map(caller, range(at_once))) for took in taken]
 
     await run(through)
-    own, all_ = await run(direct), await run(through)
+    own, busy = await run(direct), server.cpu_seconds
+    all_ = await run(through)
+    sys.stdout.write(f"the gateway's CPU: {(server.cpu_seconds - busy) / len(all_) * 1000:.2f} ms a call\n")
     sys.stdout.write(f"{at_once} calls at once, {len(all_)} in all, {BACK_END_MILLISECONDS} ms each at the back end\n")
     met = [
         _told("added to a call, median", statistics.median(all_) - statistics.median(own), 3, "ms"),

@@ -6,6 +6,7 @@ Each has the tools `echo(text)`, `fail()`, `hang()` and `large(number)`, under n
 import asyncio
 import json
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,11 @@ class BackEndStub:
     async def lines(self, session_id: str) -> list[str]:
         """The request lines of what came for a session."""
         return [one["line"] for one in await self.of_session(session_id)]
+
+    async def counts(self) -> Counter[str]:
+        """How many requests have come for each session."""
+        headers = (header for one in await asyncio.to_thread(self._all) for header in one["headers"])
+        return Counter(value for name, value in headers if name == "x-agent-session-id")
 
     async def of_session(self, session_id: str) -> list[dict[str, Any]]:
         return [
