@@ -79,7 +79,7 @@ def _taken(request: Request, names: tuple[str, ...]) -> dict[str, str]:
     taken = {name: ", ".join(values) for name in names if (values := request.headers.getlist(name))}
     permitted = services(request).settings.forwarded_cookies
     pairs = (pair.strip() for line in request.headers.getlist("cookie") for pair in line.split(";"))
-    cookies = [pair for pair in pairs if pair.partition("=")[0].strip() in permitted]
+    cookies = [pair for pair in pairs if pair.partition("=")[0].strip() in permitted and pair.isprintable()]
     return taken | ({"cookie": "; ".join(cookies)} if cookies else {})
 
 

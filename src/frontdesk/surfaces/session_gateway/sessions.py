@@ -63,12 +63,12 @@ async def create_session(
     return SessionOut.of(made.result)
 
 
-@router.get("/{session_id}", response_model=SessionOut, responses=problems(401, 403, 404, 503))
+@router.get("/{session_id}", response_model=SessionOut, responses=problems(401, 403, 404, 422, 503))
 async def get_session(request: Request, caller: PossibleVisitor, session_id: SessionId) -> SessionOut:
     return SessionOut.of(await services(request).sessions.get(caller, session_id))
 
 
-@router.delete("/{session_id}", status_code=204, responses=problems(401, 403, 404, 409, 503))
+@router.delete("/{session_id}", status_code=204, responses=problems(401, 403, 404, 409, 422, 503))
 async def delete_session(request: Request, caller: PossibleVisitor, session_id: SessionId) -> None:
     await services(request).sessions.delete(caller, session_id)
 
