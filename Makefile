@@ -11,7 +11,7 @@ define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up up-scaled test check format bench chaos chaos-long histories locks clean
+.PHONY: help up up-scaled example-documents test check format bench chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: n
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	@$(BIN)/python -m deploy.scaled $(ARGS)
+
+example-documents: $(VENV)/dev.installed ## the gateway before the example document back end, on port 8009 (ARGS="--stub": a scripted model)
+	@PYTHONPATH=src:. $(BIN)/python -m deploy.documents $(ARGS)
 
 test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)

@@ -70,8 +70,9 @@ class Worker(Role):
 def environment_of(settings: Settings) -> Mapping[str, str | None]:
     """Every setting as an environment variable; those without a value are taken away."""
     found: dict[str, str | None] = {}
-    for name in Settings.model_fields:
+    for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         reveal = getattr(value, "get_secret_value", None)
-        found[f"CHAT_{name.upper()}"] = None if value is None else str(reveal() if reveal else value)
+        variable = str(field.validation_alias or f"CHAT_{name}").upper()
+        found[variable] = None if value is None else str(reveal() if reveal else value)
     return found

@@ -21,6 +21,7 @@ from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agents_api import routes as agents
 from frontdesk.surfaces.operations import routes as operations
+from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
 
 _YOUNG_OBJECTS = 20_000
@@ -71,6 +72,8 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
     for module in (accounts, threads, messages, executions, models, agents):
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
+    for module in (sessions, tools):
+        http.include_router(module.router)
     http.include_router(operations.router)
     problems.handle(http)
     return http

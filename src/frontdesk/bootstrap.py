@@ -13,6 +13,8 @@ from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageMode
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
+from frontdesk.adapters.tool_source.back_end import BackEnd
+from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
 from frontdesk.agents.service import AgentService
 from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.bootstrap_agents import agent_runtimes, extra, tool_catalogue
@@ -25,6 +27,11 @@ from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.sessions.feed import SessionFeed
+from frontdesk.conversation.sessions.invoking import ToolInvoker
+from frontdesk.conversation.sessions.reports import BackEndReports
+from frontdesk.conversation.sessions.service import SessionService
+from frontdesk.conversation.sessions.source import SessionSource
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.conversation.tool_calls.making import ToolCaller
@@ -107,12 +114,14 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             database=database, log=log, engine=engine, clock=clock, llm_enabled=settings.llm_enabled
         )
         _watch(measurements, database=database, log=log, running=lambda: engine.running)
+        threads = ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all)
+        feed = Feed(database=database, log=log, clock=clock)
         yield Services(
             settings=settings,
             clock=clock,
             users=users,
             tokens=tokens,
-            threads=ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all),
+            threads=threads,
             messages=MessageService(database=database, clock=clock),
             conversation=conversation,
             inputs=InputService(database=database, engine=engine, tools=parts.tools, clock=clock),
@@ -122,7 +131,12 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 knows_tool=lambda name: parts.tools.find(name) is not None,
                 runtimes=parts.runtimes.names,
             ),
-            feed=Feed(database=database, log=log, clock=clock),
+            feed=feed,
+            sessions=SessionService(
+                database=database, log=log, threads=threads, conversation=conversation, clock=clock
+            ),
+            session_feed=_session_feed(stack, parts, feed),
+            invoker=await _invoker(stack, parts),
             streams=streams,
             measurements=measurements,
             models=parts.models,
@@ -196,6 +210,27 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
         runtimes=runtimes,
         tools=tools,
     )
+
+
+def _session_feed(stack: AsyncExitStack, parts: _Parts, answers: Feed) -> SessionFeed:
+    events = HttpBackEndEvents(BackEnd(parts.settings.api_base_url))
+    reports = BackEndReports(events, period=parts.settings.session_poll_seconds, clock=parts.clock)
+    stack.push_async_callback(reports.aclose)
+    return SessionFeed(SessionSource(database=parts.database, log=parts.log, answers=answers, reports=reports))
+
+
+async def _invoker(stack: AsyncExitStack, parts: _Parts) -> ToolInvoker:
+    invoker = ToolInvoker(
+        database=parts.database,
+        log=parts.log,
+        tools=parts.tools,
+        clock=parts.clock,
+        measurements=parts.measurements,
+        max_bytes=parts.settings.tool_max_response_bytes,
+    )
+    await invoker.open()
+    stack.push_async_callback(invoker.aclose)
+    return invoker
 
 
 def _engine(parts: _Parts, housekeeping: Housekeeping) -> Engine:

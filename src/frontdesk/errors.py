@@ -32,6 +32,10 @@ class BadCursorError(BadRequestError):
     code, title = "bad_cursor", "The cursor was not made by this server"
 
 
+class SessionRequiredError(BadRequestError):
+    code, title = "session_required", "Name the session: the X-Agent-Session-Id header, or session_id in the body"
+
+
 class UnauthenticatedError(FrontdeskError):
     code, status, title = "unauthenticated", 401, "Authentication is required"
 
@@ -60,6 +64,10 @@ class NotFoundError(FrontdeskError):
     code, status, title = "not_found", 404, "Not found"
 
 
+class UnknownToolError(NotFoundError):
+    code, title = "unknown_tool", "There is no such tool"
+
+
 class ConflictError(FrontdeskError):
     code, status, title = "conflict", 409, "Conflict"
 
@@ -74,6 +82,10 @@ class IllegalTransitionError(ConflictError):
 
 class CallNotAwaitedError(ConflictError):
     code, title = "call_not_awaited", "The call does not wait for this"
+
+
+class ClientToolError(ConflictError):
+    code, title = "client_tool", "The tool is performed by the client, for an agent that asks for it"
 
 
 class UsernameTakenError(ConflictError):
@@ -99,6 +111,8 @@ class InvalidRequestError(FrontdeskError):
 
 
 class BadArgumentsError(FrontdeskError):
+    """`errors` lists `{loc, msg, type}` where the path of what is wrong is known."""
+
     code, status, title = "bad_arguments", 422, "The tool's schema does not allow these arguments"
 
 
@@ -121,6 +135,30 @@ class TooManyRequestsError(FrontdeskError):
 
 class ProviderError(FrontdeskError):
     code, status, title = "provider_unavailable", 502, "The model provider cannot be reached"
+
+
+class ToolFailedError(FrontdeskError):
+    code, status, title = "tool_failed", 502, "The tool failed"
+
+
+class BackEndUnreachableError(FrontdeskError):
+    code, status, title = "backend_unreachable", 502, "The back end cannot be reached"
+
+
+class BackEndBadResponseError(FrontdeskError):
+    code, status, title = "backend_bad_response", 502, "The back end's answer cannot be passed on"
+
+
+class BackEndResponseTooLargeError(FrontdeskError):
+    code, status, title = "backend_response_too_large", 502, "The back end's answer is too large"
+
+
+class BackEndTimeoutError(FrontdeskError):
+    code, status, title = "backend_timeout", 504, "The back end took too long"
+
+
+class BackEndNotConfiguredError(FrontdeskError):
+    code, status, title = "backend_not_configured", 503, "API_BASE_URL is not set"
 
 
 class UnavailableError(FrontdeskError):

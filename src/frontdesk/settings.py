@@ -56,6 +56,13 @@ class Settings(BaseSettings):
     tool_max_response_bytes: int = Field(default=1_048_576, ge=1024)
     api_base_url: str | None = Field(default=None, validation_alias="api_base_url")
 
+    gateway_url: str | None = None
+    sessions_allow_anonymous: Literal["auto", "true", "false"] = "auto"
+    session_poll_seconds: float = Field(default=3.0, ge=0.05)
+    forwarded_cookie_names: str = Field(
+        default="session_id,CF_Authorization", validation_alias="forwarded_cookie_names"
+    )
+
     engine_concurrency: int = Field(default=2000, ge=1)
     execution_lease_seconds: float = Field(default=8.0, gt=0)
     engine_tick_seconds: float = Field(default=2.0, gt=0)
@@ -84,6 +91,11 @@ class Settings(BaseSettings):
         prefix = self.llm_api_path_prefix.strip("/")
         base = f"{self.llm_api_scheme}://{self.llm_api_host}:{self.llm_api_port}"
         return f"{base}/{prefix}" if prefix else base
+
+    @cached_property
+    def forwarded_cookies(self) -> frozenset[str]:
+        """The names of the cookies that go along to the back end."""
+        return frozenset(name.strip() for name in self.forwarded_cookie_names.split(",") if name.strip())
 
     @property
     def has_default_jwt_secret(self) -> bool:

@@ -19,9 +19,9 @@ BACK_END_PORTS = range(23000, 23100)
 CALLS = 'pay:{"a":1};look:{"a":2}|pay:{"a":3}'
 TOOLS_FILE = """
 tools:
-  - {name: pay, description: Pay, http: {method: POST, path: /slow/40, body: [a]},
+  - {name: pay, description: Pay, http: {method: POST, path: /sleep/40, body: [a]},
      parameters: {type: object, properties: {a: {type: integer}}, required: [a]}}
-  - {name: look, description: Look, retry_safe: true, http: {method: POST, path: /slow/40, body: [a]},
+  - {name: look, description: Look, retry_safe: true, http: {method: POST, path: /sleep/40, body: [a]},
      parameters: {type: object, properties: {a: {type: integer}}, required: [a]}}
 """
 OF_CALLS = "SELECT id, tool, state, error_code FROM tool_calls"
@@ -34,14 +34,14 @@ def settings(folder: Path) -> dict[str, object]:
     return {
         **kills.SETTINGS,
         "tools_file": file,
-        "API_BASE_URL": f"http://127.0.0.1:{lasting_port(BACK_END_PORTS)}",
+        "api_base_url": f"http://127.0.0.1:{lasting_port(BACK_END_PORTS)}",
     }
 
 
 async def prove_tool_kills(
     server: Server, stub: ModelStub, database: Footing, *, kills: int, writers: int = 8
 ) -> Findings:
-    url = str(server.settings["API_BASE_URL"])
+    url = str(server.settings["api_base_url"])
     log = server.log.with_name("back_end_stub.log")
     with Process("harness.back_end_stub", url.rpartition(":")[2], log=log, environment=PATHS) as process:
         process.ready_line()

@@ -84,10 +84,14 @@ class Exchange:
     async def on_status(self, rest: str) -> None:
         await self.answer(int(rest), JSON, b"" if rest == "204" else json.dumps({"status": int(rest)}).encode())
 
-    async def on_slow(self, rest: str) -> None:
-        """After that many milliseconds."""
+    async def on_sleep(self, rest: str) -> None:
+        """So many milliseconds."""
         await asyncio.sleep(int(rest) / 1000)
-        await self.on_echo("")
+        await self.on_echo(rest)
+
+    async def on_api(self, _rest: str) -> None:
+        """A session's events: none, ever."""
+        await self.answer(200, JSON, json.dumps({"events": [], "next": "0"}).encode())
 
     async def on_hang(self, _rest: str) -> None:
         await asyncio.sleep(600)

@@ -19,6 +19,7 @@ from harness.threads_client import ThreadsClient
 PASSWORD = "correct horse battery staple"
 POLL_SECONDS = 0.02
 START_SECONDS = 100.0
+UNPREFIXED = {"api_base_url", "forwarded_cookie_names"}
 # Below the range from which the kernel takes the ports of outgoing connections: a restart finds its port free.
 PORTS = range(18600, 18900)
 
@@ -57,7 +58,7 @@ class Server:
             **settings,
         }
         inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CHAT_")}
-        named = {name if name.isupper() else f"CHAT_{name.upper()}": str(value) for name, value in chosen.items()}
+        named = {_variable(name): str(value) for name, value in chosen.items()}
         self.process = Process(
             "frontdesk",
             "serve",
@@ -157,6 +158,10 @@ class Server:
 
     def _tail(self) -> str:
         return self.process.output()[-2000:]
+
+
+def _variable(setting: str) -> str:
+    return setting.upper() if setting in UNPREFIXED else f"CHAT_{setting.upper()}"
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ Each has the tools `echo(text)`, `fail()`, `hang()` and `large(number)`, under n
 import asyncio
 import json
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,20 @@ class BackEndStub:
     def keys(self) -> list[str]:
         """The Idempotency-Key of each request that has one."""
         return [value for one in self._all() for name, value in one["headers"] if name == "idempotency-key"]
+
+    async def lines(self, session_id: str) -> list[str]:
+        """The request lines of what came for a session."""
+        return [one["line"] for one in await self.of_session(session_id)]
+
+    async def counts(self) -> Counter[str]:
+        """How many requests have come for each session."""
+        headers = (header for one in await asyncio.to_thread(self._all) for header in one["headers"])
+        return Counter(value for name, value in headers if name == "x-agent-session-id")
+
+    async def of_session(self, session_id: str) -> list[dict[str, Any]]:
+        return [
+            one for one in await asyncio.to_thread(self._all) if ["x-agent-session-id", session_id] in one["headers"]
+        ]
 
     def _all(self) -> list[dict[str, Any]]:
         with urlopen(f"{self.url}/stub/requests", timeout=10) as response:

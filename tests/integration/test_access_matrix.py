@@ -58,14 +58,25 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "DELETE /agents/{agent_id}": None,
     "GET /provider-threads/{thread_id}": None,
     "PUT /provider-threads/{thread_id}": {"conversation_id": "taken"},
+    "POST /chat/sessions": {"title": "mine"},
+    "GET /chat/sessions/{session_id}": None,
+    "DELETE /chat/sessions/{session_id}": None,
+    "GET /chat/sessions/{session_id}/messages": None,
+    "POST /chat/sessions/{session_id}/messages": {"role": "system", "content": "taken"},
+    "GET /chat/sessions/{session_id}/events": None,
+    "GET /agent/tools": None,
 }
+# Its session is in a header or in the body.
+INVOKING = "POST /agent/tools/{tool}/invoke"
+WITHOUT_PREFIX = ("/chat/", "/agent/")
 # Query parameters and body members that hold one of our ids, by their names anywhere.
 QUERY_IDS = {
     "GET /threads": "thread_id",
     "GET /threads/{thread_id}/messages": "message_id",
     "GET /agents": "agent_id",
+    "GET /chat/sessions/{session_id}/messages": "message_id",
 }
-BODY_IDS = {"parent_id": "message_id", "sender_id": "user_id", "user_id": "user_id"}
+BODY_IDS = {"parent_id": "message_id", "sender_id": "user_id", "user_id": "user_id", "agent_id": "agent_id"}
 OPAQUE = {"conversation_id", "call_id"}  # the provider's own
 MORE_QUERIES = {
     "GET /threads/{thread_id}": ["messages=100", "include_deleted=true"],
@@ -78,7 +89,9 @@ MORE_QUERIES = {
 
 @dataclass(frozen=True)
 class Holding:
-    """The ids of someone's things: a thread with an answered message, one whose answer is under way, an agent each."""
+    """The ids of someone's things: a thread with an answered message, one whose answer is under way, an agent and a
+    session each.
+    """
 
     user_id: str
     ended: dict[str, str]
@@ -123,12 +136,22 @@ async def _settle(person: Caller) -> Holding:
 
 
 async def _ids(person: Caller, message: dict[str, Any]) -> dict[str, str]:
+    sessions = _address(person.client, "/chat/sessions")
+    session_id = (await person.made("POST", sessions, json={"title": f"of {person.username}"}))["id"]
+    said = {"role": "user", "content": "a secret of mine"}
+    await person.made("POST", f"{sessions}/{session_id}/messages", json=said)
     return {
+        "session_id": session_id,
         "agent_id": (await person.made("POST", "/agents", json={"name": f"of {person.username}"}))["id"],
         "thread_id": message["thread_id"],
         "message_id": message["id"],
         "execution_id": message["execution_id"],
     }
+
+
+def _address(client: httpx.AsyncClient, path: str) -> str:
+    """Absolute for the surfaces that have no prefix."""
+    return str(client.base_url).removesuffix(f"{PREFIX}/") + path if path.startswith(WITHOUT_PREFIX) else path
 
 
 def _routes() -> dict[str, Any]:
@@ -154,7 +177,7 @@ def _operation(document: dict[str, Any], route: str) -> dict[str, Any]:
 
 
 def test_every_route_is_in_the_matrix() -> None:
-    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN
+    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | {INVOKING}
 
 
 def test_every_id_that_a_route_takes_is_in_the_matrix() -> None:
@@ -198,7 +221,8 @@ async def _ask(person: Caller, route: str, ids: dict[str, str], query: str = "")
     method, path = route.split(" ")
     body = MATRIX[route]
     request = {} if body is None else {"json": body}
-    return await person.send(method, path.format(**ids) + (f"?{query}" if query else ""), **request)
+    address = _address(person.client, path.format(**ids)) + (f"?{query}" if query else "")
+    return await person.send(method, address, **request)
 
 
 async def _state(world: World) -> list[Any]:
@@ -208,6 +232,8 @@ async def _state(world: World) -> list[Any]:
     for ids in (holding.ended, holding.running):
         thread = ids["thread_id"]
         seen += [await owner.made("GET", f"/threads/{thread}/export"), await owner.made("GET", f"/threads/{thread}")]
+        session = _address(owner.client, f"/chat/sessions/{ids['session_id']}")
+        seen += [await owner.made("GET", session), await owner.made("GET", f"{session}/messages")]
     seen += [await owner.made("GET", "/threads?include_deleted=true"), await owner.made("GET", "/agents")]
     seen.append(await owner.made("GET", f"/provider-threads/{holding.ended['thread_id']}"))
     return seen
@@ -259,6 +285,28 @@ async def test_what_is_anothers_is_missing_in_queries_and_bodies(world: World) -
     assert await _state(world) == before
 
 
+async def test_a_tool_takes_no_session_of_anothers(world: World) -> None:
+    """Neither in the header nor in the body nor as an argument; and what is refused is not recorded."""
+    before = await _state(world)
+    foreign = world.holdings[world.owner.username].ended["session_id"]
+    path = _address(world.client, "/agent/tools/session_events/invoke")
+    for person in world.strangers:
+        own = world.holdings[person.username].ended["session_id"]
+        for session_id in (foreign, new_id(), "no-id"):
+            asked = [
+                ({"X-Agent-Session-Id": session_id}, {}),
+                ({}, {"session_id": session_id}),
+                ({}, {"arguments": {}, "session_id": session_id}),
+            ]
+            for headers, body in asked:
+                refused = await person.send("POST", path, json=body, headers=headers)
+                assert_problem(refused, 404, "not_found")
+        for body in ({"session_id": foreign}, {"arguments": {"session_id": foreign}}):
+            refused = await person.send("POST", path, json=body, headers={"X-Agent-Session-Id": own})
+            assert_problem(refused, 404, "not_found")
+    assert await _state(world) == before
+
+
 async def test_a_refused_message_does_not_stop_the_answer_under_way(world: World) -> None:
     """The caller's own thread, so everything but the one wrong id is in order."""
     own, before = world.holdings[world.owner.username], await _state(world)
@@ -296,14 +344,16 @@ BAD_TOKENS: list[dict[str, str]] = [
 async def test_without_a_token_nothing_is_read(world: World) -> None:
     before, ids = await _state(world), world.holdings[world.owner.username].ended
     bodies = [(b'{"broken', "application/json"), (b"\xff\xfe", "text/plain"), (b"[" * 100_000, "application/json")]
-    for route in MATRIX:
+    ids = ids | {"tool": "ingest_text"}
+    for route in (*MATRIX, INVOKING):
         method, path = route.split(" ")
         for token, (body, media_type) in product(BAD_TOKENS, bodies):
             headers = {**token, "Content-Type": media_type, "Idempotency-Key": b"\xe9"}
-            answer = await world.client.request(method, path.format(**ids), content=body, headers=headers)
+            address = _address(world.client, path.format(**ids))
+            answer = await world.client.request(method, address, content=body, headers=headers)
             assert_problem(answer, 401)
         # An id that is not there tells no more than one that is.
-        answer = await world.client.request(method, PATH_ID.sub("x", path))
+        answer = await world.client.request(method, _address(world.client, PATH_ID.sub("x", path)))
         assert_problem(answer, 401, "unauthenticated")
     assert await _state(world) == before
 

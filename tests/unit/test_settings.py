@@ -14,7 +14,7 @@ def lines() -> dict[str, tuple[str, bool]]:
     found = {}
     for line in EXAMPLE.read_text().splitlines():
         name, _, value = line.removeprefix("#").partition("=")
-        if name.startswith(("CHAT_", "API_")) and name.isupper():
+        if name.startswith(("CHAT_", "API_", "FORWARDED_")) and name.isupper():
             found[name] = (value, not line.startswith("#"))
     return found
 
@@ -22,7 +22,7 @@ def lines() -> dict[str, tuple[str, bool]]:
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith(("CHAT_", "API_")):
+        if name.startswith(("CHAT_", "API_", "FORWARDED_")):
             monkeypatch.delenv(name)
 
 

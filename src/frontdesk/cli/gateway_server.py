@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from frontdesk.app import Application, create_app
+from frontdesk.cli.listening import decided_for
 from frontdesk.http.server import GatewayProtocol
 from frontdesk.settings import Settings
 
@@ -47,7 +48,7 @@ class _GatewayServer(uvicorn.Server):
 
 def run_gateway(settings: Settings, sockets: list[socket.socket], announce: Callable[[], Awaitable[None]]) -> None:
     """Blocks. Exits the process with code 3 when the application cannot start; it has said why."""
-    application = create_app(settings)
+    application = create_app(decided_for(settings, sockets))
     config = uvicorn.Config(
         application,
         loop="uvloop",

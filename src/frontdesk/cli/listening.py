@@ -32,6 +32,14 @@ def bind_gateway(host: str, port: int, settings: Settings) -> list[socket.socket
     return [_bind(family, address) for family, address in addresses]
 
 
+def decided_for(settings: Settings, sockets: list[socket.socket]) -> Settings:
+    """With what `auto` leaves to the addresses: sessions without an account are for this machine alone."""
+    if settings.sessions_allow_anonymous != "auto":
+        return settings
+    is_open = not all(ip_address(each.getsockname()[0].partition("%")[0]).is_loopback for each in sockets)
+    return settings.model_copy(update={"sessions_allow_anonymous": "false" if is_open else "true"})
+
+
 def base_url(sockets: list[socket.socket]) -> str:
     """An address to reach the first of `sockets` from this machine."""
     host, port = sockets[0].getsockname()[:2]

@@ -26,6 +26,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     text: str
+    role: Role = Role.user
     senders: tuple[str, ...] = ()
     model: str | None = None
     metadata: dict[str, Any] = {}
@@ -33,15 +34,16 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     if_active: IfActive = IfActive.reject
 
 
-def user_message(
+def draft_message(
     thread: Thread, draft: Draft, *, parent_id: str | None, execution_id: str | None, now: datetime
 ) -> Message:
+    """The message of a draft, to be answered by `execution_id`."""
     return Message(
         id=new_id(),
         thread_id=thread.id,
         position=thread.message_count + 1,
-        role=Role.user,
-        sender_id=thread.user_id,
+        role=draft.role,
+        sender_id=thread.user_id if draft.role is Role.user else None,
         text=draft.text,
         status=MessageStatus.queued,
         model=draft.model,

@@ -6,7 +6,7 @@ from contextlib import suppress
 import msgspec
 from sqlalchemy import Connection
 
-from frontdesk.conversation.drafts import Draft, IfActive, answer_message, execution_of, user_message
+from frontdesk.conversation.drafts import Draft, IfActive, answer_message, draft_message, execution_of
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
 from frontdesk.conversation.executions.stopping import Stopper
@@ -72,6 +72,23 @@ class ConversationService:
                 messages.get(connection, thread_id, draft.parent_id)
             _admit(thread, draft.if_active)
             return self._begin_message(connection, thread, draft)
+
+        return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
+
+    async def append(
+        self, principal: Principal, thread_id: str, draft: Draft, *, key: IdempotencyKey | None = None
+    ) -> Once[Message]:
+        """Store a message of any role, which nobody answers; it may come while an answer is under way.
+
+        Raises `NotFoundError`, `NotAllowedError`.
+        """
+
+        def begin(connection: Connection) -> _Begun:
+            thread = threads.get(connection, principal, thread_id, lock=True)
+            now = self._clock.now()
+            drafted = draft_message(thread, draft, parent_id=thread.leaf_message_id, execution_id=None, now=now)
+            message = msgspec.structs.replace(drafted, status=MessageStatus.completed)
+            return self._add_alone(connection, thread, message)
 
         return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
 
@@ -180,18 +197,21 @@ class ConversationService:
         now = self._clock.now()
         parent_id = draft.parent_id or thread.leaf_message_id
         execution_id = new_id() if self._llm_enabled else None
-        message = user_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
+        message = draft_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
         if execution_id is None:
-            messages.add(connection, message)
-            count = thread.message_count + 1
-            active = thread.active_execution_id
-            threads.change_head(connection, thread.id, active=active, leaf=message.id, count=count, at=now)
-            return _Begun(message, None, holds_thread=False)
+            return self._add_alone(connection, thread, message)
         execution = execution_of(
             thread, execution_id=execution_id, user_message_id=message.id, model=draft.model, now=now
         )
         messages.add(connection, message, answer_message(execution, position=message.position + 1, now=now))
         return self._hold(connection, thread, execution, message=message, count=2)
+
+    @staticmethod
+    def _add_alone(connection: Connection, thread: Thread, message: Message) -> _Begun:
+        messages.add(connection, message)
+        count, active = thread.message_count + 1, thread.active_execution_id
+        threads.change_head(connection, thread.id, active=active, leaf=message.id, count=count, at=message.created_at)
+        return _Begun(message, None, holds_thread=False)
 
     def _begin_sibling(self, connection: Connection, thread: Thread, source: Message, *, model: str | None) -> _Begun:
         now = self._clock.now()
@@ -256,10 +276,11 @@ def _admit(thread: Thread, if_active: IfActive) -> None:
 
 
 def _answered(connection: Connection, thread_id: str, message_id: str) -> Message:
-    """The user's message that a message is, or that it answers."""
+    """What a message answers; itself, when it is no answer."""
     message = messages.get(connection, thread_id, message_id)
-    if message.role is Role.user:
+    if message.role is not Role.assistant:
         return message
-    if message.parent_id is None:
+    parent = None if message.parent_id is None else messages.get(connection, thread_id, message.parent_id)
+    if parent is None or parent.role is Role.assistant:
         raise ConflictError("The message answers nothing")
-    return messages.get(connection, thread_id, message.parent_id)
+    return parent

@@ -12,6 +12,7 @@ _SECONDS = {"description": "Seconds to wait", "schema": {"type": "string", "patt
 _WAYS: dict[str, list[dict[str, list[str]]]] = {
     "public": [],
     "user or nobody": [{}, {"user": []}],
+    "user or visitor": [{}, {"user": []}],
     "operator": [{}, {"operator": []}],
 }
 _HEADERS: dict[int, dict[str, Any]] = {

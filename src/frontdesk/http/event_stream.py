@@ -7,16 +7,14 @@ token. A reader that takes nothing for too long is cut, and may resume.
 import asyncio
 from collections.abc import Callable, Sequence
 from random import randint
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from frontdesk.conversation.feed import AnswerReader
 from frontdesk.errors import UnavailableError
 from frontdesk.observability.measurements import Measurements
-from frontdesk.ports.thread_log import Event
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -30,11 +28,40 @@ SERVER_WIRE = "frontdesk.wire"
 _logger = structlog.get_logger(__name__)
 
 
-class Encoder(Protocol):
-    def encode(self, events: Sequence[Event]) -> bytes: ...
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+E_contra = TypeVar("E_contra", contravariant=True)
+
+
+class Reader(Protocol[E_co]):
+    """What a stream is made of: `take` and `on_ready` never wait, and `look_around` may."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    @property
+    def more(self) -> bool:
+        """Whether there is something to take now."""
+        ...
+
+    def take(self) -> Sequence[E_co]: ...
+
+    def on_ready(self, ready: Callable[[], None]) -> None:
+        """Have `ready` called whenever there may be something to take, or a reason to look around."""
+        ...
+
+    async def look_around(self) -> None:
+        """Nothing is there to take: see whether that is so elsewhere. Raises `UnavailableError`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Encoder(Protocol[E_contra]):
+    def encode(self, events: Sequence[E_contra]) -> bytes: ...
 
     def end(self) -> bytes:
-        """What closes the stream when the answer has ended."""
+        """What closes the stream when its reader has ended."""
         ...
 
 
@@ -66,7 +93,7 @@ class OpenStreams:
     def __init__(self, *, measurements: Measurements, patience: float) -> None:
         self._measurements = measurements
         self._patience = patience
-        self._streams: set[EventStream] = set()
+        self._streams: set[EventStream[Any]] = set()
         self._watching: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -85,11 +112,11 @@ class OpenStreams:
         for stream in tuple(self._streams):
             stream.send_away()
 
-    def add(self, stream: "EventStream") -> None:
+    def add(self, stream: "EventStream[Any]") -> None:
         self._streams.add(stream)
         self._measurements.stream_opened()
 
-    def remove(self, stream: "EventStream") -> None:
+    def remove(self, stream: "EventStream[Any]") -> None:
         self._streams.discard(stream)
         self._measurements.stream_closed()
 
@@ -107,14 +134,14 @@ class OpenStreams:
                     stream.wake()
 
 
-class EventStream(Response):
+class EventStream(Response, Generic[E]):
     """`blocked_since` is the loop's time since when the reader has not taken what was written for it.
 
     Needs a server that gives its `Wire`.
     """
 
     def __init__(
-        self, reader: AnswerReader, encoder: Encoder, streams: OpenStreams, *, headers: dict[str, str] | None = None
+        self, reader: Reader[E], encoder: Encoder[E], streams: OpenStreams, *, headers: dict[str, str] | None = None
     ) -> None:
         self.blocked_since: float | None = None
         self.wrote_at = 0.0

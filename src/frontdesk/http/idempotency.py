@@ -8,7 +8,7 @@ from fastapi import Depends, Header
 from starlette.requests import Request
 
 from frontdesk.database.idempotency import MAX_KEY_LENGTH, IdempotencyKey
-from frontdesk.http.routing import Caller, PossibleCaller
+from frontdesk.http.routing import Caller, PossibleCaller, PossibleVisitor
 from frontdesk.http.services import services
 from frontdesk.identity.principal import Principal
 
@@ -35,5 +35,13 @@ async def _key(request: Request, caller: Principal, given: str) -> IdempotencyKe
     return IdempotencyKey(caller.id, given, fingerprint, held.clock.now())
 
 
+async def _visitors_idempotency_key(
+    request: Request, caller: PossibleVisitor, given: _Given = None
+) -> IdempotencyKey | None:
+    """Who has no account has no keys either: theirs is ignored."""
+    return None if given is None or caller is None else await _key(request, caller, given)
+
+
 Idempotency = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]
+VisitorsIdempotency = Annotated[IdempotencyKey | None, Depends(_visitors_idempotency_key)]
 PossibleIdempotency = Annotated[IdempotencyKey | None, Depends(_possible_idempotency_key)]

@@ -5,7 +5,7 @@ it. Until its response begins, a request has one time limit for all that it wait
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Annotated, Any
@@ -63,6 +63,13 @@ async def _admit_known_or_nobody(request: Request) -> Principal | None:
     return None if token is None else await services(request).tokens.authenticate(token)
 
 
+async def _admit_known_or_visitor(request: Request) -> Principal | None:
+    principal = await _admit_known_or_nobody(request)
+    if principal is None and services(request).settings.sessions_allow_anonymous != "true":
+        raise UnauthenticatedError
+    return principal
+
+
 async def _admit_user(request: Request) -> Principal:
     principal = await _admit_known_or_nobody(request)
     if principal is None:
@@ -83,11 +90,13 @@ async def _admit_operator(request: Request) -> None:
 
 USER = Declaration("user", _admit_user)
 USER_OR_NOBODY = Declaration("user or nobody", _admit_known_or_nobody)
+USER_OR_VISITOR = Declaration("user or visitor", _admit_known_or_visitor)
 PUBLIC = Declaration("public", _admit_anyone)
 OPERATOR = Declaration("operator", _admit_operator)
 
 Caller = Annotated[Principal, Depends(USER)]
 PossibleCaller = Annotated[Principal | None, Depends(USER_OR_NOBODY)]
+PossibleVisitor = Annotated[Principal | None, Depends(USER_OR_VISITOR)]
 public = Depends(PUBLIC)
 operator = Depends(OPERATOR)
 
@@ -123,10 +132,17 @@ class DeclaredRoute(APIRoute):
         return admitted
 
 
+@contextmanager
+def waiting_elsewhere(request: Request) -> Iterator[None]:
+    """While a request waits for somebody else, others have its place."""
+    place: Place | None = request.scope.get(PLACE)
+    with nullcontext() if place is None else place.left():
+        yield
+
+
 async def _take_body(request: Request, *, has_json: bool) -> None:
     settings = services(request).settings
-    place: Place | None = request.scope.get(PLACE)
-    with not_counted(), nullcontext() if place is None else place.left():
+    with not_counted(), waiting_elsewhere(request):
         body = await read_body(request, settings.max_body_bytes, seconds=settings.body_timeout_seconds)
     request._body = body  # noqa: SLF001  Starlette's own cache: FastAPI reads the body and its JSON from there
     if body and has_json and _is_json(request):

@@ -11,6 +11,9 @@ from frontdesk.conversation.health import Health
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.sessions.feed import SessionFeed
+from frontdesk.conversation.sessions.invoking import ToolInvoker
+from frontdesk.conversation.sessions.service import SessionService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
@@ -44,6 +47,9 @@ class Services(Operations):
     inputs: InputService
     agents: AgentService
     feed: Feed
+    sessions: SessionService
+    session_feed: SessionFeed
+    invoker: ToolInvoker
     streams: OpenStreams
     models: ModelList
 

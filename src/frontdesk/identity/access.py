@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from frontdesk.errors import NotAllowedError, NotFoundError
-from frontdesk.identity.principal import Principal
+from frontdesk.identity.principal import Principal, PrincipalKind
 
 
 def use_thread(principal: Principal, *, owner_id: str, metadata: Mapping[str, Any]) -> None:
@@ -17,6 +17,18 @@ def own_thread(principal: Principal, *, owner_id: str) -> None:
     """Raises `NotFoundError` for another's thread."""
     if owner_id != principal.id:
         raise NotFoundError
+
+
+def use_session(caller: Principal | None, *, owner_kind: PrincipalKind, owner_id: str) -> Principal:
+    """In whose name the caller uses a session. A user's is theirs alone; a visitor's is held by whoever knows its id.
+
+    Raises `NotFoundError`.
+    """
+    if owner_kind is PrincipalKind.visitor:
+        return Principal(kind=owner_kind, id=owner_id)
+    if caller is None or caller.kind is not owner_kind or caller.id != owner_id:
+        raise NotFoundError
+    return caller
 
 
 def use_metadata(principal: Principal, metadata: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ def claim_execution(
     agent = None if agent_id is None else agents.find(connection, agent_id, user_id=execution.user_id)
     return Claim(
         execution=execution,
-        history=_history(connection, branch, with_calls=agent is not None),
+        history=_history(connection, branch, has_agent=agent is not None),
         conversation_id=None if provider is None else provider.conversation_id,
         agent=agent,
         lacks_agent=agent_id is not None and agent is None,
@@ -49,16 +49,29 @@ def claim_execution(
 
 
 def _history(
-    connection: Connection, branch: list[tuple[Role, str, str | None]], *, with_calls: bool
+    connection: Connection, branch: list[tuple[Role, str, str | None]], *, has_agent: bool
 ) -> list[dict[str, Any]]:
     """As OpenAI's messages, each answer behind the calls that it made."""
     answers = [execution_id for role, _, execution_id in branch if role is Role.assistant and execution_id]
-    made = tool_calls.steps_by_execution(connection, answers) if with_calls and answers else {}
+    made = tool_calls.steps_by_execution(connection, answers) if has_agent and answers else {}
     history: list[dict[str, Any]] = []
     for role, text, execution_id in branch:
         for step in made.get(execution_id or "", ()) if role is Role.assistant else ():
             history += step.messages(longest=_EARLIER_RESULT_LENGTH)
             text = text.removeprefix(step.text)  # noqa: PLW2901  what the steps said leads the stored text
         if text:
-            history.append({"role": role.value, "content": text})
+            history.append(_said(role, text, has_agent=has_agent))
     return history
+
+
+def _said(role: Role, text: str, *, has_agent: bool) -> dict[str, Any]:
+    """A message as the model is given it: with no more authority than whoever stored it has.
+
+    A stored `tool` message answers no call of the model's, and providers refuse such; it is data, so it is the user's
+    to show. A `system` message stands where nobody else's instructions do, and not beside those of an agent.
+    """
+    if role is Role.tool:
+        return {"role": "user", "content": f"[Result of a tool]\n{text}"}
+    if role is Role.system and has_agent:
+        return {"role": "user", "content": f"[Note]\n{text}"}
+    return {"role": role.value, "content": text}

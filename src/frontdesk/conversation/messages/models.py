@@ -44,8 +44,12 @@ feedback = Table(
 
 
 class Role(StrEnum):
+    """`system` and `tool` messages are put there by whoever keeps the conversation; no answer is ever one."""
+
     user = "user"
     assistant = "assistant"
+    system = "system"
+    tool = "tool"
 
 
 class MessageStatus(StrEnum):

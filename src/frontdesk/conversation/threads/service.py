@@ -1,6 +1,7 @@
 """Threads as records: making, finding, changing and erasing them, and what a provider keeps about them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,6 +27,27 @@ _EXPORT_PAGE = 500
 StopAnswers = Callable[[Principal, str], Awaitable[None]]
 
 
+def new_thread(
+    principal: Principal, *, title: str | None, summary: str | None, metadata: dict[str, Any], now: datetime
+) -> Thread:
+    """An empty thread of the principal's."""
+    return Thread(
+        id=new_id(),
+        user_id=principal.id,
+        title=title,
+        summary=summary,
+        metadata=metadata,
+        is_deleted=False,
+        created_at=now,
+        updated_at=now,
+        last_message_at=None,
+        activity_at=now,
+        active_execution_id=None,
+        leaf_message_id=None,
+        message_count=0,
+    )
+
+
 class ThreadService:
     """`stop_answers` ends what is under way in a thread that is about to go."""
 
@@ -46,22 +68,7 @@ class ThreadService:
     ) -> Once[Thread]:
         """Raises `NotAllowedError`."""
         access.use_metadata(principal, metadata)
-        now = self._clock.now()
-        thread = Thread(
-            id=new_id(),
-            user_id=principal.id,
-            title=title,
-            summary=summary,
-            metadata=metadata,
-            is_deleted=False,
-            created_at=now,
-            updated_at=now,
-            last_message_at=None,
-            activity_at=now,
-            active_execution_id=None,
-            leaf_message_id=None,
-            message_count=0,
-        )
+        thread = new_thread(principal, title=title, summary=summary, metadata=metadata, now=self._clock.now())
 
         def effect(connection: Connection) -> Thread:
             threads.add(connection, thread)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from frontdesk.conversation.answer import Answer, CallAsked
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import Execution
+from frontdesk.conversation.sessions import repository as sessions
 from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.conversation.tool_calls.models import (
     AWAITING,
@@ -108,37 +109,40 @@ class ToolCaller:
         wanted = [call.id for call in await self._calls(step) if call.state is CallState.requested]
         if wanted:
             now = self._clock.now()
-            begun = await self._persist(
-                lambda connection: tool_calls.begin(connection, wanted, attempt=execution.attempt, now=now)
+            begun, session_id = await self._persist(
+                lambda connection: (
+                    tool_calls.begin(connection, wanted, attempt=execution.attempt, now=now),
+                    sessions.find_id(connection, execution.thread_id),
+                )
             )
             if not begun:
                 raise StaleAttemptError
-            await self._make_all(answer, begun)
+            await self._make_all(answer, begun, session_id=session_id or execution.thread_id)
         calls = await self._calls(step)
         for call in calls:
             if call.state in AWAITING:
                 self._tell(answer, EventType.input_requested, call)
         return msgspec.structs.replace(step, calls=calls)
 
-    async def _make_all(self, answer: Answer, calls: Sequence[ToolCall]) -> None:
+    async def _make_all(self, answer: Answer, calls: Sequence[ToolCall], *, session_id: str) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for call in calls:
-                    group.create_task(self._make(answer, call))
+                    group.create_task(self._make(answer, call, session_id=session_id))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors
 
-    async def _make(self, answer: Answer, call: ToolCall) -> None:
+    async def _make(self, answer: Answer, call: ToolCall, *, session_id: str) -> None:
         self._tell(answer, EventType.tool_call_started, call)
-        content, error = await self._result(call)
+        content, error = await self._result(call, session_id=session_id)
         self._measurements.tool_called(call.tool, error or "completed")
         await self._settle(answer, call, content=content, error=error)
 
-    async def _result(self, call: ToolCall) -> tuple[str, str | None]:
+    async def _result(self, call: ToolCall, *, session_id: str) -> tuple[str, str | None]:
         tool = self._tools.find(call.tool)
         if tool is None:
             return failure("unknown_tool", "The tool is not there any more"), "unknown_tool"
-        context = CallContext(idempotency_key=call.id, session_id=call.thread_id)
+        context = CallContext(idempotency_key=call.id, session_id=session_id)
         try:
             async with asyncio.timeout(tool.timeout):
                 output = await self._tools.call(call.tool, msgspec.json.decode(call.arguments), context)

@@ -3,13 +3,14 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint, text
 
 from frontdesk.database.types import Id, Json, UtcDateTime, metadata
 from frontdesk.ports.language_model import Usage
 
 CALL_ID_LENGTH = 64
 TOOL_LENGTH = 64
+_LEASED = text("lease_until IS NOT NULL")
 
 execution_steps = Table(
     "execution_steps",
@@ -38,8 +39,10 @@ tool_calls = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("lease_until", UtcDateTime),
     UniqueConstraint("execution_id", "call_id"),
     Index("ix_tool_calls_thread_id_id", "thread_id", "id"),
+    Index("ix_tool_calls_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
 )
 
 
@@ -65,7 +68,8 @@ SETTLED = frozenset({CallState.completed, CallState.failed})
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """`arguments` is JSON as text, `content` what the model is told of the result, `step` counts from 1.
 
-    `attempt` is that of the execution's runner that began it.
+    `attempt` is that of the execution's runner that began it. One without an execution was asked for by a caller; the
+    process that makes it holds `lease_until`.
     """
 
     id: str
@@ -82,6 +86,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    lease_until: datetime | None = None
 
 
 class AnswerStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from frontdesk.database.prepared import Prepared
 from frontdesk.errors import NotFoundError
 from frontdesk.ports.language_model import Usage
 
+_ADD = Prepared(insert(tool_calls))
 _FAIL_OPEN = Prepared(
     update(tool_calls)
     .where(tool_calls.c.execution_id == bindparam("of_execution"), tool_calls.c.finished_at.is_(None))
@@ -84,6 +85,22 @@ def find(connection: Connection, execution_id: str, call_id: str) -> ToolCall:
     return _call(row)
 
 
+def add(connection: Connection, call: ToolCall) -> None:
+    """One that belongs to no execution."""
+    _ADD.run(connection, msgspec.structs.asdict(call))
+
+
+def renew(connection: Connection, call_ids: Sequence[str], *, until: datetime) -> None:
+    mine = tool_calls.c.id.in_(call_ids) & tool_calls.c.lease_until.is_not(None)
+    connection.execute(update(tool_calls).where(mine).values(lease_until=until))
+
+
+def list_lapsed(connection: Connection, *, now: datetime, limit: int) -> list[ToolCall]:
+    """Calls whose process did not renew its lease."""
+    statement = select(tool_calls).where(tool_calls.c.lease_until < now).order_by(tool_calls.c.lease_until).limit(limit)
+    return [_call(row) for row in connection.execute(statement).mappings()]
+
+
 def list_calls(connection: Connection, execution_id: str) -> list[ToolCall]:
     """In the order in which they were asked for."""
     return [
@@ -145,7 +162,7 @@ def settle(
     statement = (
         update(tool_calls)
         .where(tool_calls.c.id == call.id, tool_calls.c.state.not_in(SETTLED), tool_calls.c.attempt == call.attempt)
-        .values(state=state, content=content, error_code=error_code, finished_at=now)
+        .values(state=state, content=content, error_code=error_code, finished_at=now, lease_until=None)
         .returning(tool_calls)
     )
     row = connection.execute(statement).mappings().one_or_none()

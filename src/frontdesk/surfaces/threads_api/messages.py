@@ -12,6 +12,7 @@ from frontdesk.http.idempotency import REPLAYED, Idempotency
 from frontdesk.http.parameters import PageQuery, known_id, mark_replayed
 from frontdesk.http.routing import Caller, api_router
 from frontdesk.http.services import services
+from frontdesk.ports.thread_log import Event
 from frontdesk.surfaces.threads_api.encoding import ThreadsApiEncoder, parse_last_event_id
 from frontdesk.surfaces.threads_api.parameters import ExecutionId, LastEventId, MessageId, ThreadId
 from frontdesk.surfaces.threads_api.schemas import (
@@ -148,7 +149,7 @@ def _draft(body: MessageIn) -> Draft:
     )
 
 
-async def _stream_sent(request: Request, caller: Caller, sent: Once[Message]) -> EventStream:
+async def _stream_sent(request: Request, caller: Caller, sent: Once[Message]) -> EventStream[Event]:
     """A message that was sent before joins the answer that it began then."""
     message, held = sent.result, services(request)
     execution_id = message.execution_id or ""
