@@ -160,14 +160,19 @@ class Feed:
 
     async def look_around(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
         """The answer may have ended elsewhere and be in the database. One that is away is asked another time."""
-        if self._log.is_written_here(thread_id, execution_id):
+        if not reader.lacks_end or self._log.is_written_here(thread_id, execution_id):
             return
         held = await self._log.holds(thread_id, execution_id)
         try:
+            execution = await self._database.read(
+                lambda connection: executions.get(connection, thread_id, execution_id)
+            )
+            if execution.state not in FINISHED or (held and not self._has_long_ended(execution)):
+                return
             execution, message = await self._stored(thread_id, execution_id)
         except UnavailableError:
             return
-        if execution.state in FINISHED and reader.lacks_end and (not held or self._has_long_ended(execution)):
+        if reader.lacks_end:
             reader.begin_with(_whole(execution, message, _VOIDED), complete=True)
 
     def _has_long_ended(self, execution: Execution) -> bool:
