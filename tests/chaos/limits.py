@@ -68,7 +68,8 @@ def _gateway(database: Footing, redis_url: str, home: Path, amount: int) -> Serv
     """With nothing between it and Redis: a proxy in this process would be one more that is busy."""
     home.mkdir()
     limited = {"login_attempts_per_user": amount, "login_attempts_per_address": amount}
-    settings = SETTINGS | limited | {"redis_url": redis_url, "llm_enabled": False}
+    # All are to come as far as the limit, none is to be turned away at the door.
+    settings = SETTINGS | limited | {"redis_url": redis_url, "llm_enabled": False, "requests_at_once": 2 * amount}
     return Server(
         database_url=database.url,
         model_url="http://127.0.0.1:9/v1",

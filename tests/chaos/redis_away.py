@@ -63,6 +63,9 @@ class _Users:
         begun = loop.time()
         sent = await here.send(thread_id, name, model=f"{SCRIPT}&key={name}")
         self.findings.expect(f"{stretch.name}: a send was {sent}", when=sent.status == 201)
+        if sent.status != 201:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            return
         execution_id = sent.body["execution_id"]
         far = asyncio.create_task(self._read_elsewhere(stretch, elsewhere, thread_id, execution_id))
         self.far.add(far)

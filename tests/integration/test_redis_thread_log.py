@@ -14,6 +14,7 @@ from frontdesk.adapters.thread_log.redis.link import Link, LinkLostError
 from frontdesk.conversation.feed import Feed
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import HeldClock, SystemClock
+from frontdesk.observability.logging import bound_request_id, request_bound
 from frontdesk.ports.thread_log import CursorGoneError, Event, EventType, Follower, StaleAttemptError
 from harness.answers import shown, tokens
 from harness.conversations import next_events, open_core, read_all, until
@@ -326,3 +327,23 @@ async def test_a_log_knows_whether_it_is_written_here(processes: Processes) -> N
     assert (here.is_written_here("t", "e"), elsewhere.is_written_here("t", "e")) == (True, False)
     here.abandon("t", "e", 1)
     assert not here.is_written_here("t", "e")
+
+
+async def test_what_goes_on_for_all_bears_no_requests_name(processes: Processes) -> None:
+    """The tasks that write and read are begun by whichever request comes first, and outlive it."""
+    here, elsewhere = processes.one(), processes.one()
+    with request_bound("the first request"):
+        follower = await elsewhere.follow("t", "e")
+        say(here, "0")
+    named: list[str | None] = []
+    called = asyncio.Event()
+
+    def take() -> None:
+        named.append(bound_request_id())
+        called.set()
+
+    follower.on_ready(take)
+    say(here, "1")
+    async with asyncio.timeout(SECONDS):
+        await called.wait()
+    assert named[0] is None

@@ -162,13 +162,14 @@ class Feed:
         """The answer may have ended elsewhere and be in the database. One that is away is asked another time."""
         if not reader.lacks_end or self._log.is_written_here(thread_id, execution_id):
             return
-        held = await self._log.holds(thread_id, execution_id)
         try:
             execution = await self._database.read(
                 lambda connection: executions.get(connection, thread_id, execution_id)
             )
-            if execution.state not in FINISHED or (held and not self._has_long_ended(execution)):
+            if execution.state not in FINISHED:
                 return
+            if not self._has_long_ended(execution) and await self._log.holds(thread_id, execution_id):
+                return  # the end is on its way
             execution, message = await self._stored(thread_id, execution_id)
         except UnavailableError:
             return

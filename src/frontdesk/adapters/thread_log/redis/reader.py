@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable
+from contextvars import Context
 
 from frontdesk.adapters.thread_log.answer_log import AnswerLog
 from frontdesk.adapters.thread_log.redis import stream_format as form
@@ -40,7 +41,8 @@ class Reader:
         self._places[_word(log)] = form.word(form.entry_id(log, log.end))
         self._some.set()
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            # It outlives the request that happens to be the first, and must not bear its name in the log.
+            self._task = asyncio.create_task(self._run(), context=Context())
 
     def remove(self, log: AnswerLog) -> None:
         if self.reads(log):

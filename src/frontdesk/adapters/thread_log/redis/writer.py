@@ -8,6 +8,7 @@ is back.
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context
 from itertools import count
 from typing import NamedTuple
 
@@ -100,7 +101,8 @@ class Writer:
         self._idle.clear()
         self._kick.set()
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            # It outlives the request that happens to be the first, and must not bear its name in the log.
+            self._task = asyncio.create_task(self._run(), context=Context())
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
