@@ -21,6 +21,7 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
@@ -75,6 +76,7 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):
         http.include_router(module.router)
+    http.include_router(llm_proxy.router)
     http.include_router(operations.router)
     require_declared(http)
     problems.handle(http)

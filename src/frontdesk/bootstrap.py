@@ -10,6 +10,7 @@ from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
 from frontdesk.adapters.execution_engine.runner import ExecutionRunner
 from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
+from frontdesk.adapters.language_model.relay import HttpModelRelay
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
@@ -45,11 +46,13 @@ from frontdesk.identity.limits import LoginThrottle
 from frontdesk.identity.passwords import Passwords
 from frontdesk.identity.standings import Standings
 from frontdesk.identity.tokens.service import TokenService
+from frontdesk.identity.usage.ledger import UsageLedger
+from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock, SystemClock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.execution_engine import ExecutionEngine
-from frontdesk.ports.language_model import LanguageModel
+from frontdesk.ports.model_relay import ModelRelay
 from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.settings import Settings
 
@@ -85,6 +88,7 @@ class _Parts:
     database: Database
     log: InProcessThreadLog | RedisThreadLog
     models: ModelList
+    relay: ModelRelay
     runtimes: AgentRuntimes
     tools: ToolCatalogue
 
@@ -140,6 +144,8 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             streams=streams,
             measurements=measurements,
             models=parts.models,
+            relay=parts.relay,
+            usage=await _usage(stack, parts, limiter),
             health=_server_health(parts, engine, limiter),
             count_unfinished=conversation.count_unfinished,
         )
@@ -207,6 +213,7 @@ async def _open_parts(stack: AsyncExitStack, settings: Settings) -> _Parts:
         database=database,
         log=log,
         models=models,
+        relay=HttpModelRelay(model.client, timeout=settings.llm_proxy_timeout_seconds),
         runtimes=runtimes,
         tools=tools,
     )
@@ -231,6 +238,19 @@ async def _invoker(stack: AsyncExitStack, parts: _Parts) -> ToolInvoker:
     await invoker.open()
     stack.push_async_callback(invoker.aclose)
     return invoker
+
+
+async def _usage(stack: AsyncExitStack, parts: _Parts, limiter: RateLimiter) -> UsageService:
+    ledger = UsageLedger(parts.database)
+    await ledger.open()
+    stack.push_async_callback(ledger.aclose)
+    return UsageService(
+        ledger,
+        limiter,
+        parts.clock,
+        requests_per_minute=parts.settings.llm_proxy_requests_per_minute,
+        tokens_per_day=parts.settings.llm_proxy_tokens_per_day,
+    )
 
 
 def _engine(parts: _Parts, housekeeping: Housekeeping) -> Engine:
@@ -334,7 +354,7 @@ def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
     return RedisRateLimiter(settings.redis_url, clock)
 
 
-def _language_model(settings: Settings) -> LanguageModel:
+def _language_model(settings: Settings) -> OpenAIHttpLanguageModel:
     return OpenAIHttpLanguageModel(
         base_url=settings.llm_base_url,
         api_key=None if settings.llm_api_key is None else settings.llm_api_key.get_secret_value(),

@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     llm_max_retries: int = Field(default=2, ge=0, le=10)
     llm_context_messages: int = Field(default=100, ge=1, le=1000)
 
+    llm_proxy_timeout_seconds: float = Field(default=600.0, gt=0)
+    llm_proxy_requests_per_minute: int | None = Field(default=None, ge=1)
+    llm_proxy_tokens_per_day: int | None = Field(default=None, ge=1)
+
     jwt_secret_key: SecretStr = SecretStr(DEFAULT_JWT_SECRET)
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     access_token_expire_minutes: int = Field(default=15, ge=1)

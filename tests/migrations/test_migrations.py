@@ -14,7 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Boolean, Connection, DateTime, Float, Integer, MetaData, String, Table, select, text
+from sqlalchemy import JSON, Boolean, Connection, Date, DateTime, Float, Integer, MetaData, String, Table, select, text
 
 import frontdesk
 from frontdesk.database import migrations, open_database
@@ -62,8 +62,8 @@ def on(url: str, work: Any, *, write: bool = False) -> Any:
 def a_value(table: Table, name: str) -> Any:
     """Something that the column takes; the same for the same name, so that rows refer to each other."""
     column = table.c[name]
-    if isinstance(column.type, DateTime):
-        return NOW
+    if isinstance(column.type, DateTime | Date):
+        return NOW if isinstance(column.type, DateTime) else NOW.date()
     if isinstance(column.type, Boolean):
         return False
     if isinstance(column.type, JSON):

@@ -7,7 +7,7 @@ token. A reader that takes nothing for too long is cut, and may resume.
 import asyncio
 from collections.abc import Callable, Sequence
 from random import randint
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 from starlette.responses import Response
@@ -87,13 +87,33 @@ class Wire(Protocol):
         ...
 
 
+class OpenStream(Protocol):
+    """A response that is being written. Times are the loop's."""
+
+    blocked_since: float | None
+    """Since when the reader has not taken what was written for it."""
+    wrote_at: float
+
+    def wake(self) -> None:
+        """Look around, and show that the stream is alive if it has long been silent."""
+        ...
+
+    def send_away(self) -> None:
+        """End it: its reader is to come again elsewhere."""
+        ...
+
+    def cut(self) -> None:
+        """End it, since its reader takes nothing."""
+        ...
+
+
 class OpenStreams:
     """All streams of this process and the one task that looks after them. `patience` is in seconds."""
 
     def __init__(self, *, measurements: Measurements, patience: float) -> None:
         self._measurements = measurements
         self._patience = patience
-        self._streams: set[EventStream[Any]] = set()
+        self._streams: set[OpenStream] = set()
         self._watching: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -112,11 +132,11 @@ class OpenStreams:
         for stream in tuple(self._streams):
             stream.send_away()
 
-    def add(self, stream: "EventStream[Any]") -> None:
+    def add(self, stream: OpenStream) -> None:
         self._streams.add(stream)
         self._measurements.stream_opened()
 
-    def remove(self, stream: "EventStream[Any]") -> None:
+    def remove(self, stream: OpenStream) -> None:
         self._streams.discard(stream)
         self._measurements.stream_closed()
 

@@ -18,9 +18,11 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.identity.tokens.service import TokenService
+from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.model_relay import ModelRelay
 from frontdesk.settings import Settings
 
 
@@ -52,6 +54,8 @@ class Services(Operations):
     invoker: ToolInvoker
     streams: OpenStreams
     models: ModelList
+    relay: ModelRelay
+    usage: UsageService
 
 
 def services(connection: HTTPConnection) -> Services:
