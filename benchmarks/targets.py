@@ -98,5 +98,8 @@ TARGETS = (
     ),
     _most("2 replicas, 500 x 20 ms: p95 over own logs, read where made, ms", 5, _of(HERE, OVER_OWN)),
     _most("2 replicas, 500 x 20 ms: p95 over own logs, read elsewhere, ms", 5, _of(ELSEWHERE, OVER_OWN)),
+    _most("Proxy, 200 tokens: CPU per token / aiohttp relay", 3, _ratio("llm_proxy", CPU, AIOHTTP)),
+    _most("Proxy, 200 tokens: CPU per token / LiteLLM", 0.02, _ratio("llm_proxy", CPU, LITELLM)),
+    _most("Proxy: added time to first token, p50 / LiteLLM", 0.15, _ratio("llm_proxy", "added_p50_ms", LITELLM)),
     _least("Tokens per second with a core each: 2 replicas / 1", 1.7, _of(HERE, WITH_CORES, (ONE, WITH_CORES))),
 )

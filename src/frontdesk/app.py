@@ -11,10 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontdesk import __version__
 from frontdesk.bootstrap import running_services
+from frontdesk.errors import ConfigurationError
 from frontdesk.http import problems
 from frontdesk.http.admission import ADMISSION, Admission
 from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
+from frontdesk.http.openai_errors import PREFIX, speaks_openai
 from frontdesk.http.routing import require_declared
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.measurements import Measurements
@@ -64,7 +66,11 @@ class Application:
 
 
 def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
-    """The routes of every surface. Raises `ConfigurationError` when one does not declare its authentication."""
+    """The routes of every surface. Raises `ConfigurationError` when one does not declare its authentication, or the
+    prefix is where OpenAI's API stands.
+    """
+    if speaks_openai(settings.api_prefix):
+        raise ConfigurationError(f"CHAT_API_PREFIX: {PREFIX} is OpenAI's API")
     http = DescribedAPI(
         title="Frontdesk",
         version=__version__,

@@ -71,7 +71,7 @@ class EventPassage:
 
     def failed(self, error: ModelCallError) -> bytes:
         self._held = b""
-        return b"data: " + error_body(error.detail, status=_FAILED, code=error.kind) + b"\n\n"
+        return _event_of(error)
 
     def spent(self, prompt_tokens: int) -> Spent:
         if self._usage is not None:
@@ -88,7 +88,7 @@ class EventPassage:
             return event
         told = _decoded(event)
         if told is None or told.get("error"):
-            return self.failed(_reported(told))
+            return _event_of(_reported(told))
         usage = told.get("usage")
         if has_usage and isinstance(usage, dict):
             self._usage = _spent(usage)
@@ -135,6 +135,10 @@ def _decoded(event: bytes) -> dict[str, Any] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _event_of(error: ModelCallError) -> bytes:
+    return b"data: " + error_body(error.detail, status=_FAILED, code=error.kind) + b"\n\n"
 
 
 def _reported(told: dict[str, Any] | None) -> ModelCallError:
