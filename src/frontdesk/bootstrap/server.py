@@ -24,7 +24,7 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
-from frontdesk.identity.limits import LoginThrottle
+from frontdesk.identity.limits import LoginThrottle, SessionThrottle
 from frontdesk.identity.passwords import Passwords
 from frontdesk.identity.standings import Standings
 from frontdesk.identity.tokens.service import TokenService
@@ -81,6 +81,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             sessions=SessionService(
                 database=database, log=log, threads=threads, conversation=conversation, clock=clock
             ),
+            session_throttle=SessionThrottle(limiter, per_minute=settings.sessions_per_address),
             session_feed=_session_feed(stack, parts, feed),
             invoker=await _invoker(stack, parts),
             streams=streams,
