@@ -34,6 +34,7 @@ class PassedOn(Response):
     ) -> None:
         self.background = None
         self.status_code = answer.status
+        self.is_endless = False
         self.blocked_since: float | None = None
         self.wrote_at = 0.0
         self._answer = answer

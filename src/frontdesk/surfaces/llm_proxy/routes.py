@@ -34,12 +34,12 @@ _LEFT = 499  # nobody is there to be answered; for the log
 
 @router.post("/chat/completions", include_in_schema=False)
 async def complete_chat(request: Request, caller: InternalOrUser) -> Response:
-    return await _ask(request, caller, "/chat/completions", read_chat(await request.body()))
+    return await _ask(request, caller, read_chat(await request.body()), path="/chat/completions")
 
 
 @router.post("/embeddings", include_in_schema=False)
 async def embed(request: Request, caller: InternalOrUser) -> Response:
-    return await _ask(request, caller, "/embeddings", read_embeddings(await request.body()))
+    return await _ask(request, caller, read_embeddings(await request.body()), path="/embeddings")
 
 
 @router.get("/models", include_in_schema=False)
@@ -47,7 +47,7 @@ async def list_models(request: Request, _caller: InternalOrUser) -> Response:
     async def nothing() -> None: ...
 
     held = _with_model(request)
-    answer = await _while_there(request, _sent(request, "GET", "/models", None))
+    answer = await _while_there(request, _sent(request, "GET", "/models"))
     if answer is None:
         return Response(status_code=_LEFT)
     if answer.status not in _ANSWERED:
@@ -65,12 +65,12 @@ async def find_model(request: Request, _caller: InternalOrUser, model: str) -> d
     raise NotFoundError("There is no such model", param="model")
 
 
-async def _ask(request: Request, caller: Principal, path: str, asked: Asked) -> Response:
+async def _ask(request: Request, caller: Principal, asked: Asked, *, path: str) -> Response:
     held = _with_model(request)
     ticket = await held.usage.admit(caller, asked.model, tokens=asked.reserved_tokens)
     passed_on = False
     try:
-        answer = await _while_there(request, _sent(request, "POST", path, asked.body))
+        answer = await _while_there(request, _sent(request, "POST", path, body=asked.body))
         if answer is None:
             return Response(status_code=_LEFT)
         if answer.status not in _ANSWERED:
@@ -94,7 +94,7 @@ def _with_model(request: Request) -> Services:
     return held
 
 
-async def _sent(request: Request, method: str, path: str, body: bytes | None) -> RelayedAnswer:
+async def _sent(request: Request, method: str, path: str, *, body: bytes | None = None) -> RelayedAnswer:
     headers = {name: value for name in _TO_PROVIDER if (value := request.headers.get(name))}
     headers["X-Request-Id"] = request.scope["request_id"]
     if body is not None:
