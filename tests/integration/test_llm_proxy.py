@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
+from random import Random
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from frontdesk.identity.usage.models import Spent
 from frontdesk.model_stub.frames import SECRET
+from harness.fault_proxy import FaultProxy, Faults
 from harness.fixtures import Logged
 from harness.model_stub import ModelStub
 from harness.openai_api import HELLO, KEY, PROVIDER_KEY, OpenAiApi, openai_api
@@ -188,7 +190,57 @@ async def test_no_key_and_no_address_is_told_or_logged(api: OpenAiApi, logged: L
             assert canary not in str(logged()), fault
 
 
+async def test_a_provider_that_is_cut_off_is_never_taken_for_an_end(sqlite_url: str, model_stub: ModelStub) -> None:
+    """At any byte: of a stream the last event says so; a whole answer's connection breaks."""
+    port = int(model_stub.url.split(":")[2].removesuffix("/v1"))
+    async with FaultProxy("127.0.0.1", port) as between:
+        address = f"http://127.0.0.1:{between.port}/v1"
+        async with openai_api(sqlite_url, model_stub, llm_api_base=address) as api:
+            for after in range(200, 1100, 90):
+                between.switch(Faults(cut_after=after))
+                cut = await api.post(CHAT, json=asking("scripted?tokens=50&split=50"))
+                assert cut.is_success
+                assert '"error":{' in cut.text.split("\n\n")[-2]
+                assert "[DONE]" not in cut.text
+            between.switch(Faults(cut_after=2000))
+            with pytest.raises(httpx.RemoteProtocolError):
+                await api.post(CHAT, json=asking("scripted?tokens=2000", stream=False))
+            between.switch(Faults())
+            assert (await api.post(CHAT, json=asking("scripted"))).text.endswith("data: [DONE]\n\n")
+
+
 # Who reads slowly, or leaves
+
+
+async def test_leaving_at_any_time_leaves_nothing_behind(sqlite_url: str, model_stub: ModelStub) -> None:
+    async with openai_api(sqlite_url, model_stub) as api:
+        root = api.url.removesuffix("/v1")
+        host, port = root.removeprefix("http://").split(":")
+        seed = Random(1)
+
+        async def metric(name: str) -> float:
+            lines = (await api.http.get(f"{root}/metrics")).text.splitlines()
+            return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+        async def leave(number: int) -> None:
+            model = f"scripted?tokens=100000&pause_ms=1&first_ms={seed.choice((0, 60_000))}&key=proxy-leaving"
+            payload = json.dumps(asking(model)).encode()
+            fields = ["Host: x", f"Authorization: Bearer {api.token}", f"Content-Length: {len(payload)}"]
+            whole = "\r\n".join([f"POST /v1{CHAT} HTTP/1.1", *fields, "", ""]).encode() + payload
+            _, writer = await asyncio.open_connection(host, port)
+            writer.write(whole[: seed.choice((len(whole), len(whole), len(whole) - 10))])
+            await asyncio.sleep(seed.uniform(0, 0.2))  # at any time
+            writer.transport.abort()
+
+        await asyncio.gather(*(leave(number) for number in range(200)))
+        async with asyncio.timeout(20):
+            while True:
+                calls = await model_stub.calls("proxy-leaving")
+                open_now = await metric("frontdesk_streams_open") + await metric("frontdesk_requests_in_work")
+                if calls and all(call["ended"] for call in calls) and open_now <= 0:
+                    break
+                await asyncio.sleep(POLL_SECONDS)
+        assert {call["outcome"] for call in calls} == {"closed_by_client"}
 
 
 async def test_a_slow_reader_slows_the_provider_down(api: OpenAiApi, model_stub: ModelStub) -> None:
