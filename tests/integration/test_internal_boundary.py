@@ -211,9 +211,9 @@ async def test_nothing_else_that_a_caller_claims_counts(boundary: Boundary) -> N
         assert (await boundary.ask("/probe/internal-or-user", claim | boundary.token)).json() == "reached by user"
 
 
-async def test_a_limit_counts_the_peer_whatever_it_claims(database_url: str) -> None:
+async def test_a_limit_counts_the_peer_whatever_it_claims(sqlite_url: str) -> None:
     """0 limit bypasses: another address each time, and each time one attempt more of the same peer."""
-    async with served(settings_for(database_url, login_attempts_per_address=5)) as client:
+    async with served(settings_for(sqlite_url, login_attempts_per_address=5)) as client:
         statuses = []
         for number in range(8):
             claim = dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP"), f"198.51.100.{number}")
