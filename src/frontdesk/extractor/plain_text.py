@@ -2,13 +2,16 @@
 
 import json
 import re
+from itertools import pairwise
 
 from frontdesk.extractor.kinds import byte_order_mark
 from frontdesk.extractor.wire import Fault, RefusedError
 
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_-]{1,40})""", re.IGNORECASE)
 _DECLARED_WITHIN = 2048
-_KNOWN = frozenset({"utf-8", "windows-1251", "windows-1252", "iso-8859-1", "iso-8859-5", "iso-8859-15", "koi8-r", "koi8-u"})
+_KNOWN = frozenset(
+    {"utf-8", "windows-1251", "windows-1252", "iso-8859-1", "iso-8859-5", "iso-8859-15", "koi8-r", "koi8-u"}
+)
 # What a text cannot be stored with, or shown with.
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
 _CYRILLIC_FROM = 0xC0
@@ -67,5 +70,5 @@ def _legacy(data: bytes) -> str:
     high = sum(byte >= 0x80 for byte in sample)  # noqa: PLR2004  what is not ASCII
     letters = sum(byte >= _CYRILLIC_FROM for byte in sample)
     # Cyrillic texts have words of such letters, western ones single ones between others.
-    pairs = sum(a >= _CYRILLIC_FROM and b >= _CYRILLIC_FROM for a, b in zip(sample, sample[1:], strict=False))
+    pairs = sum(a >= _CYRILLIC_FROM and b >= _CYRILLIC_FROM for a, b in pairwise(sample))
     return "windows-1251" if letters >= high * _MOSTLY and pairs * 2 >= letters else "windows-1252"

@@ -8,7 +8,7 @@ import signal
 import stat
 import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
@@ -102,13 +102,27 @@ class Extractor:
         )
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-s", "-B", "-m", "frontdesk.extractor", json.dumps(msgspec.to_builtins(order))),
+                *(
+                    sys.executable,
+                    "-P",
+                    "-s",
+                    "-B",
+                    "-m",
+                    "frontdesk.extractor",
+                    json.dumps(msgspec.to_builtins(order)),
+                ),
                 stdin=document,
                 stdout=PIPE,
                 stderr=PIPE,
                 cwd=place,
                 # Nothing of ours is inherited. One arena, since each reserves 64 MB of the address space.
-                env={"PYTHONPATH": _SOURCE, "HOME": place, "TMPDIR": place, "MALLOC_ARENA_MAX": "1", "LC_ALL": "C.UTF-8"},
+                env={
+                    "PYTHONPATH": _SOURCE,
+                    "HOME": place,
+                    "TMPDIR": place,
+                    "MALLOC_ARENA_MAX": "1",
+                    "LC_ALL": "C.UTF-8",
+                },
                 start_new_session=True,
                 limit=_PIECE_BYTES,
             )
