@@ -64,7 +64,10 @@ def sheet() -> bytes:
 def repacked(archive: bytes, changed: Mapping[str, bytes]) -> bytes:
     """The same archive with other parts, or with more."""
     made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(io.BytesIO(archive)) as old,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for name in dict.fromkeys([*old.namelist(), *changed]):
             new.writestr(name, changed[name] if name in changed else old.read(name))
     return made.getvalue()

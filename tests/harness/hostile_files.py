@@ -83,7 +83,7 @@ def _sheet_with(data: bytes) -> bytes:
 
 def _bomb(rng: random.Random, _: str) -> HostileFile:
     paragraph = b"<w:p><w:r><w:t>AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA</w:t></w:r></w:p>"
-    return HostileFile("bomb.docx", _word_with(paragraph * rng.randint(1_700_000, 1_900_000)), "document_unsafe")
+    return HostileFile("bomb.docx", _word_with(paragraph * rng.randint(1_640_000, 1_700_000)), "document_unsafe")
 
 
 def _ratio(rng: random.Random, _: str) -> HostileFile:
@@ -202,6 +202,13 @@ def _stream(data: bytes, entries: bytes = b"") -> bytes:
     return b"<<" + entries + b"/Length %d>>\nstream\n" % len(data) + data + b"\nendstream"
 
 
+def _inflating(unit: bytes, times: int) -> bytes:
+    """A stream that inflates to the unit so many times, made without deflating all of that."""
+    deflating = zlib.compressobj(9, wbits=-15)
+    block = deflating.compress(unit) + deflating.flush(zlib.Z_FULL_FLUSH)
+    return b"\x78\x9c" + block * times + b"\x03\x00" + bytes(4)
+
+
 def _page_with(stream: bytes) -> bytes:
     font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>"
@@ -226,18 +233,29 @@ def _pdf_reference_loop(_: random.Random, __: str) -> HostileFile:
 
 
 def _pdf_bomb(rng: random.Random, _: str) -> HostileFile:
-    packed = zlib.compress(b"q " * rng.randint(50_000_000, 150_000_000), 9)
+    packed = _inflating(b"q " * 500_000, rng.randint(50, 150))
     return HostileFile("flate.pdf", _page_with(_stream(packed, b"/Filter/FlateDecode")))
 
 
 def _pdf_double_bomb(rng: random.Random, _: str) -> HostileFile:
-    packed = zlib.compress(zlib.compress(b"\0" * rng.randint(300_000_000, 500_000_000), 9), 9)
+    packed = zlib.compress(_inflating(b"\0" * 1_000_000, rng.randint(300, 900)), 9)
     return HostileFile("flates.pdf", _page_with(_stream(packed, b"/Filter[/FlateDecode/FlateDecode]")))
 
 
 def _pdf_much_text(rng: random.Random, _: str) -> HostileFile:
     drawn = b"BT /F 1 Tf " + b"(AAAAAAAAAAAAAAAAAAAA) Tj " * rng.randint(20_000, 60_000) + b"ET"
     return HostileFile("text.pdf", _page_with(_stream(zlib.compress(drawn), b"/Filter/FlateDecode")))
+
+
+def slow_pdf(pages: int = 400) -> bytes:
+    """All its pages show the same, which is much: seconds of work in a few thousand bytes."""
+    drawn = b"BT /F 1 Tf " + b"(AAAAAAAAAAAAAAAAAAAA) Tj " * 5_000 + b"ET"
+    content = _stream(zlib.compress(drawn), b"/Filter/FlateDecode")
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 3 0 R/Resources<</Font<</F 4 0 R>>>>>>"
+    kids = b" ".join(b"%d 0 R" % number for number in range(5, 5 + pages))
+    tree = b"<</Type/Pages/Count %d/Kids[" % pages + kids + b"]>>"
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    return _pdf_of(b"<</Type/Catalog/Pages 2 0 R>>", tree, content, font, *[page] * pages)
 
 
 def _pdf_deep(rng: random.Random, _: str) -> HostileFile:
@@ -319,7 +337,14 @@ def _long_line(rng: random.Random, _: str) -> HostileFile:
 
 def _other_type(rng: random.Random, _: str) -> HostileFile:
     beginning = rng.choice(
-        [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"\x7fELF\x02\x01", b"MZ\x90\x00", b"SQLite format 3\x00", b"%!PS-Adobe"]
+        [
+            b"\x89PNG\r\n\x1a\n",
+            b"\xff\xd8\xff\xe0",
+            b"\x7fELF\x02\x01",
+            b"MZ\x90\x00",
+            b"SQLite format 3\x00",
+            b"%!PS-Adobe",
+        ]
     )
     return HostileFile("report.pdf", beginning + rng.randbytes(3_000), "document_type_unsupported")
 
