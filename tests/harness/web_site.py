@@ -1,0 +1,119 @@
+"""A web site on a loopback address of its own that answers well, badly, too much, too slowly or elsewhere."""
+
+import asyncio
+import datetime
+import gzip
+import ssl
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+SITE, INNER = "127.0.0.2", "127.0.0.1"
+PAGE = b"<html><body>" + b"public text " * 100 + b"</body></html>"
+MEGABYTE = 1_048_576
+
+
+class Site:
+    """`asked` counts requests by path, `headers` has those of the last one, `connections` what came at all."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.headers: dict[str, str] = {}
+        self.port = 0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked[request.path] += 1
+        self.headers = dict(request.headers)
+        match request.path:
+            case "/redirect":
+                location = request.query["to"].replace("PORT", str(self.port))
+                return web.Response(status=int(request.query.get("status", "302")), headers={"Location": location})
+            case "/nowhere":
+                return web.Response(status=302)
+            case "/gzip":
+                return web.Response(body=gzip.compress(PAGE), headers={"Content-Encoding": "gzip"})
+            case "/deflate":
+                return web.Response(body=zlib.compress(PAGE), headers={"Content-Encoding": "deflate"})
+            case "/cut-gzip":
+                return web.Response(body=gzip.compress(PAGE)[:-20], headers={"Content-Encoding": "gzip"})
+            case "/false-gzip":
+                return web.Response(body=PAGE, headers={"Content-Encoding": "gzip"})
+            case "/br":
+                return web.Response(body=PAGE, headers={"Content-Encoding": "br"})
+            case "/bomb":
+                packed = gzip.compress(bytes(200 * MEGABYTE), 1)
+                return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+            case "/missing":
+                return web.Response(status=404, body=PAGE)
+            case "/long-head":
+                return web.Response(body=PAGE, headers={"X-Long": "a" * 20_000})
+            case "/endless" | "/slow" | "/silent" | "/false-length":
+                return await self._streamed(request)
+            case _:
+                return web.Response(body=PAGE, content_type="image/png", headers={"Set-Cookie": "a=b"})
+
+    async def _streamed(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if request.path == "/silent":
+            await asyncio.Event().wait()
+        if request.path == "/false-length":
+            response.content_length = 11 * MEGABYTE
+        await response.prepare(request)
+        await response.write(PAGE)
+        while request.path == "/endless":
+            await response.write(bytes(MEGABYTE))
+        await asyncio.Event().wait()
+        return response
+
+
+@asynccontextmanager
+async def web_site(host: str = SITE, *, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[Site]:
+    site = Site()
+    server = web.Server(site.answer)
+    runner = web.ServerRunner(server, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    site.port = runner.addresses[0][1]
+    try:
+        yield site
+    finally:
+        await runner.cleanup()
+
+
+def certificate(folder: Path, name: str, *, days: int = 1) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What serves as `name`, and what trusts that certificate alone. Negative `days` are over."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address(SITE))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / f"{name}.pem"
+    file.write_bytes(pem + private)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(file)
+    return serving, ssl.create_default_context(cadata=pem.decode())
