@@ -29,6 +29,7 @@ class Site:
         self.asked: Counter[str] = Counter()
         self.headers: dict[str, str] = {}
         self.port = 0
+        self.closing = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked[request.path] += 1
@@ -64,14 +65,14 @@ class Site:
     async def _streamed(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         if request.path == "/silent":
-            await asyncio.Event().wait()
+            await self.closing.wait()
         if request.path == "/false-length":
             response.content_length = 11 * MEGABYTE
         await response.prepare(request)
         await response.write(PAGE)
         while request.path == "/endless":
             await response.write(bytes(MEGABYTE))
-        await asyncio.Event().wait()
+        await self.closing.wait()
         return response
 
 
@@ -86,6 +87,7 @@ async def web_site(host: str = SITE, *, port: int = 0, tls: ssl.SSLContext | Non
     try:
         yield site
     finally:
+        site.closing.set()
         await runner.cleanup()
 
 

@@ -1,4 +1,6 @@
 import asyncio
+import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -17,6 +19,7 @@ from harness.web_site import INNER, MEGABYTE, PAGE, SITE, Site, certificate, web
 
 OPENED = [ip_network(f"{SITE}/32")]
 LINKS = hostile_links()
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class Connections:
@@ -28,7 +31,10 @@ class Connections:
         sys.addaudithook(self._heard)
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.watched and event in {"socket.__new__", "socket.connect", "socket.getaddrinfo"}:
+        if not self.watched or event not in {"socket.__new__", "socket.connect", "socket.getaddrinfo"}:
+            return
+        # An event loop has a pair of its own.
+        if event != "socket.__new__" or arguments[1] != socket.AF_UNIX:
             self.made.append(f"{event} {arguments!r}")
 
 
@@ -57,7 +63,7 @@ async def names():
 
 
 def fetcher_of(site: Site, **given: Any) -> LinkFetcher:
-    return LinkFetcher(**{"opened": OPENED, "ports": frozenset({site.port}), **given})
+    return LinkFetcher(**{"opened": OPENED, "ports": frozenset({site.port}), "certificates": NO_CERTIFICATES, **given})
 
 
 def at(site: Site, path: str) -> str:
@@ -80,14 +86,17 @@ async def test_refuses_hostile_links_without_a_socket(link, connections, tmp_pat
     async def resolve(host: str, port: int) -> list[str]:
         raise AssertionError(f"{host}:{port} was looked up")
 
-    assert isinstance(await refused(LinkFetcher(resolve=resolve), link, tmp_path), errors.LinkRefusedError)
+    assert isinstance(
+        await refused(LinkFetcher(resolve=resolve, certificates=NO_CERTIFICATES), link, tmp_path),
+        errors.LinkRefusedError,
+    )
     assert connections.made == []
 
 
 @pytest.mark.parametrize("address", [*INNER_V4, *INNER_V6])
 async def test_refuses_names_of_inner_addresses_whatever_else_they_have(address, connections, tmp_path):
     for found in ([address], ["8.8.8.8", address], [address, "2606:4700::1111"]):
-        fetcher = LinkFetcher(resolve=lambda *_, found=found: _answered(found))
+        fetcher = LinkFetcher(resolve=lambda *_, found=found: _answered(found), certificates=NO_CERTIFICATES)
         assert isinstance(await refused(fetcher, "https://example.com/", tmp_path), errors.LinkRefusedError)
     assert connections.made == []
 
@@ -118,7 +127,7 @@ async def test_sends_nothing_of_ours(site, tmp_path, monkeypatch):
     fetcher = fetcher_of(site)
     for number in range(2):
         await fetcher.fetch(at(site, "/page#fragment"), tmp_path / str(number))
-    assert set(site.headers) == {"Host", "User-Agent", "Accept", "Accept-Encoding"}
+    assert set(site.headers) == {"Host", "User-Agent", "Accept", "Accept-Encoding", "Connection"}
 
 
 async def test_follows_three_redirects_and_not_four(site, tmp_path):
@@ -227,11 +236,11 @@ async def test_the_bound_holds_to_the_byte(site, tmp_path):
 
 
 async def test_nobody_there_and_no_such_name_are_told(site, names, tmp_path):
-    closed = LinkFetcher(opened=OPENED, ports=frozenset({site.port}), resolve=names.resolve)
+    closed = fetcher_of(site, resolve=names.resolve)
     assert isinstance(
         await refused(closed, f"http://nobody.example:{site.port}/", tmp_path), errors.LinkUnreachableError
     )
-    silent = LinkFetcher(opened=[ip_network("127.0.0.3/32")], ports=frozenset({site.port}))
+    silent = fetcher_of(site, opened=[ip_network("127.0.0.3/32")])
     assert isinstance(await refused(silent, f"http://127.0.0.3:{site.port}/", tmp_path), errors.LinkUnreachableError)
 
 
