@@ -16,12 +16,13 @@ from typing import Any, BinaryIO
 
 import chromadb
 import numpy as np
+from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
-from chromadb.errors import ChromaError, NotFoundError
+from chromadb.errors import ChromaError, InternalError, NotFoundError
 
 from frontdesk.adapters.vector_index.chroma_wire import HEAD, Reply, decode_call, frame
 
-LOCK_SECONDS = 5.0
+LOCK_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 EF_SEARCH = 200
 _FULL = ("disk is full", "No space left")
@@ -49,24 +50,33 @@ class Store:
         self._collections: dict[str, Any] = {}
 
     def open(self) -> None:
-        """Raises `InUseError`, OSError when the directory cannot be had, and `ChromaError` when what it holds is
-        damaged.
+        """Raises `InUseError`, OSError when the directory cannot be had, and `ChromaError` or ValueError when what it
+        holds is damaged.
         """
-        if self._lock is None:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._directory / "frontdesk.lock")
+        self._own()
         settings = Settings(anonymized_telemetry=False)
-        self._client = chromadb.PersistentClient(path=str(self._directory), settings=settings)
+        try:
+            self._client = chromadb.PersistentClient(path=str(self._directory), settings=settings)
+        except AttributeError as error:  # of a client that did not come to be, and that is then closed
+            raise InternalError(str(error)) from error
         self._client.list_collections()
 
     def put_aside(self) -> None:
         """Begin anew; what was there is kept in a folder beside, for whoever wants to look at it."""
+        self._own()
         aside = self._directory / f"broken-{time.time_ns()}"
         aside.mkdir()
         for path in list(self._directory.iterdir()):
             if path.name != "frontdesk.lock" and not path.name.startswith("broken-"):
                 path.rename(aside / path.name)
+        SharedSystemClient.clear_system_cache()
+        self._collections.clear()
         self.open()
+
+    def _own(self) -> None:
+        if self._lock is None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self._directory / "frontdesk.lock")
 
     def create(self, name: str) -> None:
         configuration = {"hnsw": {"space": "cosine", "max_neighbors": 16, "ef_search": EF_SEARCH}}
@@ -169,9 +179,14 @@ def _answer(calls: Mapping[str, Callable[..., Any]], data: bytes) -> Reply:
 
 def _serve(store: Store, source: BinaryIO, sink: BinaryIO) -> None:
     calls = {name: getattr(store, name) for name in _CALLS}
-    while head := source.read(HEAD):
-        sink.write(frame(_answer(calls, source.read(int.from_bytes(head, "big")))))
+    reply = Reply("ready")
+    while True:
+        sink.write(frame(reply))
         sink.flush()
+        head = source.read(HEAD)
+        if len(head) < HEAD:
+            return
+        reply = _answer(calls, source.read(int.from_bytes(head, "big")))
 
 
 def main(arguments: Sequence[str]) -> None:
