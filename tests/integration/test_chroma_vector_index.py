@@ -75,6 +75,7 @@ class Writer:
         self.unknown: set[str] = set()
         self.calls = 0
         self._moved = asyncio.Event()
+        self._failed: list[SearchIndexError] = []
         self._index = index
         self._random = random.Random(seed)
 
@@ -91,6 +92,10 @@ class Writer:
                 self._end(gone, stored=False)
             except UnavailableError:
                 continue
+            except SearchIndexError as error:
+                self._failed.append(error)
+                self._moved.set()
+                return
 
     def _start(self, ids: list[str]) -> None:
         self.unknown.update(ids)
@@ -106,9 +111,10 @@ class Writer:
         """Until so many more calls were acknowledged; the next is under way then."""
         wanted = self.calls + calls
         async with asyncio.timeout(SECONDS):
-            while self.calls < wanted:
+            while self.calls < wanted and not self._failed:
                 self._moved.clear()
                 await self._moved.wait()
+        assert not self._failed, self._failed
 
     async def require_whole(self) -> None:
         """What was acknowledged is there, nothing that nobody sent, and each of them in every part of the index."""

@@ -87,6 +87,20 @@ async def test_what_does_not_pass_is_told_without_the_key(make_http: MakeHttp) -
         assert KEY not in "".join(traceback.format_exception(caught.value)) + caught.value.detail
 
 
+async def test_a_provider_may_be_away_at_first_when_its_dimension_is_known(make_http: MakeHttp) -> None:
+    embedder = make_http("plain", base_url="http://127.0.0.1:9/v1", max_retries=0, dimensions=DIMENSION)
+    await embedder.open()
+    with pytest.raises(UnavailableError):
+        await embedder.embed_queries(["a"])
+    await embedder.aclose()
+
+
+def test_a_key_that_cannot_be_one_is_refused_and_not_told(make_http: MakeHttp) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make_http("plain", api_key="secret\r\nX-Header: 1")
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("model", "told"),
     [

@@ -87,7 +87,7 @@ class Store:
         with suppress(NotFoundError):
             self._client.delete_collection(name)
 
-    def put(self, name: str, ids: list[str], vectors: bytes, metadatas: list[Any]) -> None:
+    def put(self, name: str, ids: list[str], vectors: bytes, *, metadatas: list[Any]) -> None:
         """Chroma adds metadata to what a row has: what it is no longer to have is named, as None."""
         collection = self._collection(name)
         known = collection.get(ids=ids, include=["metadatas"])
@@ -103,7 +103,7 @@ class Store:
         if groups:
             self._collection(name).delete(where={"group": {"$in": groups}})
 
-    def nearest(self, name: str, vector: bytes, where: Any, count: int) -> list[tuple[str, str, float]]:
+    def nearest(self, name: str, vector: bytes, where: Any, *, count: int) -> list[tuple[str, str, float]]:
         """What the graph finds, or, when that is less than asked for, the same by comparing everything."""
         collection = self._collection(name)
         row = _rows(vector, 1)
