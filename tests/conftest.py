@@ -1,8 +1,10 @@
 pytest_plugins = [
     "harness.databases",
+    "harness.embedders",
     "harness.fixtures",
     "harness.redis",
     "harness.rate_limiters",
     "harness.temporal",
     "harness.tool_sources",
+    "harness.vector_indexes",
 ]

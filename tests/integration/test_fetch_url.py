@@ -14,10 +14,12 @@ from frontdesk.retrieval.fetch_url import FetchLimits, LinkFetcher
 from frontdesk.retrieval.public_addresses import is_public
 from harness.dns_server import NameServer
 from harness.hostile_links import INNER_V4, INNER_V6, PUBLIC, hostile_links
+from harness.ports import lasting_port
 from harness.tool_sources import until
 from harness.web_site import INNER, MEGABYTE, PAGE, SITE, Site, certificate, web_site
 
 OPENED = [ip_network(f"{SITE}/32")]
+PORTS = range(24000, 24500)
 LINKS = hostile_links()
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -51,7 +53,8 @@ def connections() -> Iterator[Connections]:
 
 @pytest.fixture
 async def site():
-    async with web_site() as site:
+    """On a port that is kept free at other addresses too."""
+    async with web_site(port=lasting_port(PORTS)) as site:
         yield site
 
 
