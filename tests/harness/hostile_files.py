@@ -5,13 +5,16 @@
 
 import gzip
 import io
+import json
 import random
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from harness import documents
 
@@ -135,7 +138,7 @@ def _entities(rng: random.Random, canary_path: str) -> HostileFile:
     elif kind == "system":
         declared, used = f'<!ENTITY e SYSTEM "file://{canary_path}">', "&e;"
     else:
-        declared, used = f'<!ENTITY % e SYSTEM "http://127.0.0.1:9/egress"> %e;', "x"
+        declared, used = '<!ENTITY % e SYSTEM "http://127.0.0.1:9/egress"> %e;', "x"
     body = f"<w:p><w:r><w:t>{used}</w:t></w:r></w:p>".encode()
     content = _word_with(body, before=f"<!DOCTYPE w [{declared}]>".encode())
     return HostileFile("entities.docx", content, "document_unsafe")
@@ -410,3 +413,43 @@ MAKERS: tuple[Make, ...] = (
     _deep_html, _tabled_html, _attributed_html, _unclosed_html, _including_html, _long_line, _other_type, _packed,
     _noise, _archive, _polyglot, _nothing, _empty_pages, _named, _entities, _cut_off, _damaged, _polyglot, _named,
 )  # fmt: skip
+
+
+def heavy_files() -> Iterator[HostileFile]:
+    """Files of about 50 MB that a person might send, which are the most work."""
+    text = (" ".join(documents.SENTENCES) + "\n").encode()
+    yield HostileFile("heavy.txt", text * (50_000_000 // len(text)))
+    yield HostileFile("heavy.csv", b'1,"two",3.5,' + b"x" * 20 + b"\n" + b'1,"two",3.5\n' * 4_100_000)
+    yield HostileFile("heavy.json", b"[" + b'{"name": "\\u0444\\u043e\\u043a\\u0441", "n": 1},\n' * 1_050_000 + b"1]")
+    yield HostileFile("heavy.html", b"<html><body>" + b"<p>The quick <b>brown</b> fox.</p>\n" * 1_400_000)
+    yield HostileFile("heavy.pdf", _large_pdf(3_000))
+    rows = b"<row>" + b'<c t="n"><v>12345678</v></c>' * 20 + b"</row>"
+    yield HostileFile("heavy.xlsx", _sheet_with(b"<sheetData>" + rows * 160_000 + b"</sheetData>"))
+
+
+def _large_pdf(pages: int) -> bytes:
+    line = b"(It is a truth universally acknowledged, that a fox jumps.) Tj 0 -12 Td\n"
+    content = _stream(b"BT /F 9 Tf 40 800 Td\n" + line * 230 + b"ET")
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    kids = b" ".join(b"%d 0 R" % (4 + 2 * number) for number in range(pages))
+    tree = b"<</Type/Pages/Count %d/Kids[" % pages + kids + b"]>>"
+    shown = []
+    for number in range(pages):
+        head = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Resources<</Font<</F 3 0 R>>>>/Contents "
+        shown += [head + b"%d 0 R>>" % (5 + 2 * number), content]
+    return _pdf_of(b"<</Type/Catalog/Pages 2 0 R>>", tree, font, *shown)
+
+
+def main() -> None:
+    """`python -m harness.hostile_files FOLDER COUNT CANARY`: in a process of its own, since making them is work too."""
+    folder, count, canary_path = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    made = hostile_files(count, canary_path=canary_path) if count else heavy_files()
+    index = []
+    for number, hostile in enumerate(made):
+        (folder / str(number)).write_bytes(hostile.content)
+        index.append([hostile.name, hostile.expected])
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+if __name__ == "__main__":
+    main()

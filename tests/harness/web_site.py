@@ -1,12 +1,12 @@
 """A web site on a loopback address of its own that answers well, badly, too much, too slowly or elsewhere."""
 
 import asyncio
-import datetime
+import datetime as dt
 import gzip
 import ssl
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,10 +20,18 @@ from cryptography.x509.oid import NameOID
 SITE, INNER = "127.0.0.2", "127.0.0.1"
 PAGE = b"<html><body>" + b"public text " * 100 + b"</body></html>"
 MEGABYTE = 1_048_576
+PACKED: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "/gzip": ("gzip", lambda: gzip.compress(PAGE)),
+    "/deflate": ("deflate", lambda: zlib.compress(PAGE)),
+    "/cut-gzip": ("gzip", lambda: gzip.compress(PAGE)[:-20]),
+    "/false-gzip": ("gzip", lambda: PAGE),
+    "/br": ("br", lambda: PAGE),
+    "/bomb": ("gzip", lambda: gzip.compress(bytes(200 * MEGABYTE), 1)),
+}
 
 
 class Site:
-    """`asked` counts requests by path, `headers` has those of the last one, `connections` what came at all."""
+    """`asked` counts requests by path, `headers` are those of the last one."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -34,33 +42,17 @@ class Site:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked[request.path] += 1
         self.headers = dict(request.headers)
-        match request.path:
-            case "/redirect":
-                location = request.query["to"].replace("PORT", str(self.port))
-                return web.Response(status=int(request.query.get("status", "302")), headers={"Location": location})
-            case "/nowhere":
-                return web.Response(status=302)
-            case "/gzip":
-                return web.Response(body=gzip.compress(PAGE), headers={"Content-Encoding": "gzip"})
-            case "/deflate":
-                return web.Response(body=zlib.compress(PAGE), headers={"Content-Encoding": "deflate"})
-            case "/cut-gzip":
-                return web.Response(body=gzip.compress(PAGE)[:-20], headers={"Content-Encoding": "gzip"})
-            case "/false-gzip":
-                return web.Response(body=PAGE, headers={"Content-Encoding": "gzip"})
-            case "/br":
-                return web.Response(body=PAGE, headers={"Content-Encoding": "br"})
-            case "/bomb":
-                packed = gzip.compress(bytes(200 * MEGABYTE), 1)
-                return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
-            case "/missing":
-                return web.Response(status=404, body=PAGE)
-            case "/long-head":
-                return web.Response(body=PAGE, headers={"X-Long": "a" * 20_000})
-            case "/endless" | "/slow" | "/silent" | "/false-length":
-                return await self._streamed(request)
-            case _:
-                return web.Response(body=PAGE, content_type="image/png", headers={"Set-Cookie": "a=b"})
+        if request.path in {"/endless", "/slow", "/silent", "/false-length"}:
+            return await self._streamed(request)
+        if request.path == "/redirect":
+            location = request.query["to"].replace("PORT", str(self.port))
+            return web.Response(status=int(request.query.get("status", "302")), headers={"Location": location})
+        if request.path in PACKED:
+            encoding, pack = PACKED[request.path]
+            return web.Response(body=pack(), headers={"Content-Encoding": encoding})
+        status = {"/missing": 404, "/nowhere": 302}.get(request.path, 200)
+        headers = {"Set-Cookie": "a=b"} | ({"X-Long": "a" * 20_000} if request.path == "/long-head" else {})
+        return web.Response(status=status, body=PAGE, content_type="image/png", headers=headers)
 
     async def _streamed(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -95,15 +87,15 @@ def certificate(folder: Path, name: str, *, days: int = 1) -> tuple[ssl.SSLConte
     """What serves as `name`, and what trusts that certificate alone. Negative `days` are over."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=9))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(days=9))
+        .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(
             x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address(SITE))]), critical=False
         )

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from harness.tool_sources import until
 from harness.web_site import SITE, web_site
 
 TEXTS = {
-    "english": "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want "
-    "of a wife. However little known the feelings or views of such a man may be on his first entering a neighbourhood. ",
-    "russian": "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. Всё смешалось в "
-    "доме Облонских. Электрооборудование, водоснабжение и многоквартирность. ",
+    "english": "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in "
+    "want of a wife. However little known the feelings or views of such a man may be on his first entering. ",
+    "russian": "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. Всё "
+    "смешалось в доме Облонских. Электрооборудование, водоснабжение и многоквартирность. ",
     "code": "def f(x_1, y2):\n    return {k: v**2 for k, v in x_1.items() if v != 0x1F and not isinstance(k, str)}\n",
     "table": "| name | цена | 2026-11-21 | 3.14159 |\n|---|---|---|---|\n| a | 1 | +7(495)123-45-67 | 12345678 |\n",
     "chinese": "这是一个关于机器学习的句子，我们在这里讨论它的各种应用。",
@@ -33,7 +34,8 @@ TEXTS = {
 
 
 class FailingEmbedder(PackagedE5Embedder):
-    async def embed_passages(self, texts: Any) -> Vectors:
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        del texts
         raise UnavailableError("away")
 
 

@@ -190,7 +190,7 @@ async def test_reads_no_more_files_at_once_than_it_may(folder):
     assert {(await task).kind for task in reading} == {Kind.docx}
 
 
-async def test_the_extractor_reaches_nothing_outside(tmp_path):
+def test_the_extractor_reaches_nothing_outside(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("kept")
     scratch = tmp_path / "scratch"
