@@ -1,9 +1,11 @@
 pytest_plugins = [
     "harness.databases",
+    "harness.embedders",
     "harness.fixtures",
     "harness.redis",
     "harness.rate_limiters",
     "harness.temporal",
     "harness.tool_sources",
     "harness.turns",
+    "harness.vector_indexes",
 ]

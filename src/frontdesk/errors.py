@@ -200,6 +200,21 @@ class ConfigurationError(FrontdeskError):
     code, title = "configuration_error", "The configuration is not usable"
 
 
+class BadEmbeddingError(UnavailableError):
+    """An embedder answered, but not with one vector of its dimension for each text."""
+
+    code, title = "bad_embedding", "The embedder's answer cannot be used"
+
+
+class SearchIndexError(FrontdeskError):
+    """`detail` says what is wrong and what repairs it."""
+
+    code, status, title = "search_index_broken", 503, "The search index cannot be used"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(f"{detail or self.title}; `frontdesk search reindex` makes it again")
+
+
 class LlmDisabledError(UnavailableError):
     code, title = "llm_disabled", "No answers are made here: CHAT_LLM_ENABLED is false"
 

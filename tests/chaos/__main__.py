@@ -19,6 +19,7 @@ from chaos import (
     aborts,
     budgets,
     cuts,
+    documents,
     drain,
     floods,
     hops,
@@ -77,7 +78,11 @@ def proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
 
 def _sqlite_proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
     seconds, killed = (600, 20) if chosen.long else (10, 0)
-    return {"writers": (lambda s, _b, f: writers.prove_writers(s, f, seconds=seconds, kills=killed), writers.SETTINGS)}
+    files = 1_500 if chosen.long else 60
+    return {
+        "writers": (lambda s, _b, f: writers.prove_writers(s, f, seconds=seconds, kills=killed), writers.SETTINGS),
+        "documents": (lambda _s, _b, _f: documents.prove_documents(files=files), {}),
+    }
 
 
 def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
