@@ -11,12 +11,15 @@ from frontdesk.conversation.health import Health
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.sessions.answers import AnswersSource
 from frontdesk.conversation.sessions.feed import SessionFeed
 from frontdesk.conversation.sessions.invoking import ToolInvoker
 from frontdesk.conversation.sessions.service import SessionService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
+from frontdesk.http.open_sockets import OpenSockets
+from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
@@ -50,7 +53,10 @@ class Services(Operations):
     sessions: SessionService
     session_feed: SessionFeed
     invoker: ToolInvoker
+    answers: AnswersSource
+    tickets: Tickets
     streams: OpenStreams
+    sockets: OpenSockets
     models: ModelList
 
 

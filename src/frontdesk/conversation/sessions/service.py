@@ -1,6 +1,9 @@
 """Sessions as records: opening, finding and ending them, and the messages in them."""
 
 import secrets
+from base64 import urlsafe_b64encode
+from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,6 +16,7 @@ from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.sessions import repository as sessions
 from frontdesk.conversation.sessions.models import GatewaySession, HeldSession
 from frontdesk.conversation.threads import repository as threads
+from frontdesk.conversation.threads.models import Thread
 from frontdesk.conversation.threads.service import ThreadService, new_thread
 from frontdesk.database import Database
 from frontdesk.database.idempotency import IdempotencyKey, Once, once
@@ -81,6 +85,34 @@ class SessionService:
 
         return await self._database.write(work)
 
+    async def open_named(self, principal: Principal, name: str) -> Thread:
+        """The conversation that a caller calls so: a session that they hold or a thread of theirs with this id, or the
+        session of theirs with this name, which is made if there is none. Raises `NotAllowedError`.
+        """
+        session_id = _id_of_named(principal, name)
+
+        def find(connection: Connection) -> Thread | None:
+            for known in (name, session_id):
+                with suppress(NotFoundError):
+                    return sessions.get(connection, principal, known).thread
+            with suppress(NotFoundError):
+                return threads.get(connection, principal, name) if is_id(name) else None
+            return None
+
+        def make(connection: Connection) -> Thread:
+            now = self._clock.now()
+            thread = new_thread(principal, title=None, summary=None, metadata={}, now=now)
+            threads.add(connection, thread)
+            session = GatewaySession(
+                id=session_id, thread_id=thread.id, owner_kind=principal.kind, owner_id=principal.id, created_at=now
+            )
+            sessions.add_or_move(connection, session)
+            return thread
+
+        return await self._database.read(find) or await self._database.write(
+            lambda connection: find(connection) or make(connection)
+        )
+
     async def get(self, caller: Principal | None, session_id: str) -> HeldSession:
         """Raises `NotFoundError`, `NotAllowedError`."""
         return await self._database.read(lambda connection: sessions.get(connection, caller, session_id))
@@ -120,6 +152,12 @@ class SessionService:
         held = await self.get(caller, session_id)
         await self._threads.delete(held.principal, held.thread.id, purge=False)
         self._log.discard(held.thread.id, [])  # its readers look where they are, and find it gone
+
+
+def _id_of_named(principal: Principal, name: str) -> str:
+    """The same in every process. Whose a name is, is part of it: nobody meets another's session by its name."""
+    digest = sha256(f"{principal.kind}\n{principal.id}\n{name}".encode()).digest()
+    return f"n-{urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def _require_agent(connection: Connection, principal: Principal, agent_id: object) -> None:
