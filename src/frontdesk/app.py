@@ -15,6 +15,7 @@ from frontdesk.http import problems
 from frontdesk.http.admission import ADMISSION, Admission
 from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
+from frontdesk.http.routing import require_declared
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.measurements import Measurements
 from frontdesk.observability.tracing import configure_tracing
@@ -75,6 +76,7 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
     for module in (sessions, tools):
         http.include_router(module.router)
     http.include_router(operations.router)
+    require_declared(http)
     problems.handle(http)
     return http
 

@@ -48,6 +48,10 @@ class BadTokenError(UnauthenticatedError):
     code, title = "bad_token", "The token is not valid"
 
 
+class BadInternalKeyError(UnauthenticatedError):
+    code, title = "bad_internal_key", "The internal key is not valid"
+
+
 class ForbiddenError(FrontdeskError):
     code, status, title = "forbidden", 403, "Not permitted"
 

@@ -8,7 +8,9 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DEFAULT_JWT_SECRET = "change-me"  # noqa: S105  the documented placeholder, refused on any bind but loopback
+# The documented placeholders, refused on any bind but loopback.
+DEFAULT_JWT_SECRET = "change-me"  # noqa: S105
+DEFAULT_INTERNAL_KEY = "change-me-internal-key"
 
 
 class Settings(BaseSettings):
@@ -41,6 +43,10 @@ class Settings(BaseSettings):
     refresh_token_expire_minutes: int = Field(default=10080, ge=1)
     jwt_issuer: str = "gwp-chat"
     jwt_audience: str | None = None
+
+    internal_api_key: SecretStr = Field(
+        default=SecretStr(DEFAULT_INTERNAL_KEY), validation_alias="gateway__internal_api_key"
+    )
 
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     requests_at_once: int = Field(default=32, ge=4)
@@ -100,6 +106,16 @@ class Settings(BaseSettings):
     @property
     def has_default_jwt_secret(self) -> bool:
         return self.jwt_secret_key.get_secret_value() == DEFAULT_JWT_SECRET
+
+    @property
+    def has_default_internal_key(self) -> bool:
+        return self.internal_api_key.get_secret_value() == DEFAULT_INTERNAL_KEY
+
+    @property
+    def default_secrets(self) -> list[str]:
+        """The names of the secrets that are still the documented placeholders, known to everybody."""
+        names = ["CHAT_JWT_SECRET_KEY"] if self.has_default_jwt_secret else []
+        return [*names, "GATEWAY__INTERNAL_API_KEY"] if self.has_default_internal_key else names
 
 
 def named_secret(name: str) -> str | None:

@@ -56,8 +56,21 @@ def test_it_migrates_its_file_says_who_can_connect_makes_no_account_and_ends_cle
         assert server.stop(seconds=60) == 0
 
 
-def test_with_a_secret_it_listens_everywhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_with_the_default_internal_key_no_other_machine_can_connect(tmp_path: Path, host: str) -> None:
     home = Home(tmp_path, CHAT_LLM_API_BASE=NOWHERE, CHAT_JWT_SECRET_KEY="k" * 48)
+    done = home.run("serve", "--host", host, "--port", "0")
+    assert done.returncode == 2
+    assert (
+        f"GATEWAY__INTERNAL_API_KEY is still the default, so the gateway binds to this machine only, not to {host}"
+        in (done.stderr)
+    )
+    assert not (home.folder / "app.db").exists()
+
+
+def test_with_secrets_it_listens_everywhere(tmp_path: Path) -> None:
+    secrets = {"CHAT_JWT_SECRET_KEY": "k" * 48, "GATEWAY__INTERNAL_API_KEY": "i" * 48}
+    home = Home(tmp_path, CHAT_LLM_API_BASE=NOWHERE, **secrets)
     with home.background("serve", "--host", "0.0.0.0", "--port", str(free_port())) as server:
         address = await_output(server, r"listens on (http://\S+)").group(1)
         with urlopen(f"{address}/health", timeout=60) as response:

@@ -19,7 +19,7 @@ from harness.threads_client import ThreadsClient
 PASSWORD = "correct horse battery staple"
 POLL_SECONDS = 0.02
 START_SECONDS = 100.0
-UNPREFIXED = {"api_base_url", "forwarded_cookie_names"}
+UNPREFIXED = {"api_base_url", "forwarded_cookie_names", "gateway__internal_api_key"}
 # Below the range from which the kernel takes the ports of outgoing connections: a restart finds its port free.
 PORTS = range(18600, 18900)
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.routing import APIRoute
 from starlette.types import Scope
 
@@ -15,8 +15,10 @@ from frontdesk.http.routing import (
     PossibleCaller,
     api_router,
     bearer_token,
+    internal,
     operator,
     public,
+    require_declared,
 )
 from frontdesk.settings import Settings
 
@@ -24,6 +26,9 @@ router = api_router("/things", tag="things")
 
 
 async def silent(request: Request) -> None: ...
+
+
+async def socket(socket: WebSocket) -> None: ...
 
 
 async def with_caller(caller: Caller) -> None: ...
@@ -54,7 +59,7 @@ def test_a_caller_is_a_declaration(endpoint: object) -> None:
     api_router("/things", tag="things").add_api_route("/x", endpoint)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("declaration", [public, operator])
+@pytest.mark.parametrize("declaration", [public, operator, internal])
 def test_a_route_without_a_caller_says_why(declaration: object) -> None:
     api_router("/things", tag="things").add_api_route("/x", silent, dependencies=[declaration])  # type: ignore[list-item]
 
@@ -92,3 +97,24 @@ def test_one_bearer_token_is_taken() -> None:
 def test_any_other_credentials_are_refused(values: list[bytes]) -> None:
     with pytest.raises(BadTokenError):
         bearer_token(_request(*values))
+
+
+@pytest.mark.parametrize("route", ["a plain one", "a socket", "a mounted application"])
+def test_what_declares_nothing_stops_the_start(route: str) -> None:
+    http = FastAPI(openapi_url="/openapi.json", docs_url=None, redoc_url=None)
+    http.include_router(router)
+    require_declared(http)
+    if route == "a plain one":
+        http.add_api_route("/plain", silent)
+    elif route == "a socket":
+        http.add_api_websocket_route("/socket", socket)
+    else:
+        http.mount("/mounted", FastAPI())
+    with pytest.raises(ConfigurationError, match="must declare one way to authenticate"):
+        require_declared(http)
+
+
+def test_a_socket_may_declare_itself() -> None:
+    http = FastAPI(openapi_url=None)
+    http.add_api_websocket_route("/socket", socket, dependencies=[internal])
+    require_declared(http)

@@ -7,6 +7,7 @@ import pytest
 
 from frontdesk.settings import Settings
 
+PREFIXES = ("CHAT_", "API_", "FORWARDED_", "GATEWAY__")
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
@@ -14,7 +15,7 @@ def lines() -> dict[str, tuple[str, bool]]:
     found = {}
     for line in EXAMPLE.read_text().splitlines():
         name, _, value = line.removeprefix("#").partition("=")
-        if name.startswith(("CHAT_", "API_", "FORWARDED_")) and name.isupper():
+        if name.startswith(PREFIXES) and name.isupper():
             found[name] = (value, not line.startswith("#"))
     return found
 
@@ -22,7 +23,7 @@ def lines() -> dict[str, tuple[str, bool]]:
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith(("CHAT_", "API_", "FORWARDED_")):
+        if name.startswith(PREFIXES):
             monkeypatch.delenv(name)
 
 
@@ -35,9 +36,8 @@ def test_the_example_names_every_setting_and_no_other() -> None:
 def test_the_example_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     default = Settings(_env_file=None)
     for name, (value, has_default) in lines().items():
-        field = name.removeprefix("CHAT_").lower()
         if not has_default:
-            assert getattr(default, field) is None, name
+            assert getattr(default, name.removeprefix("CHAT_").lower()) is None, name
             continue
         monkeypatch.setenv(name, value)
     assert Settings(_env_file=None) == default

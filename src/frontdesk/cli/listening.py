@@ -18,14 +18,15 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def bind_gateway(host: str, port: int, settings: Settings) -> list[socket.socket]:
-    """As `bind`. Raises CommandError too when the signing secret is the documented placeholder, with which anybody
-    could write tokens, and an address is open to other machines.
+    """As `bind`. Raises CommandError too when the signing secret or the internal key is the documented placeholder,
+    with which anybody could write tokens or pass for a part of the gateway, and an address is open to other machines.
     """
     addresses = _resolve(host, port)
     is_open = not all(ip_address(address[0].partition("%")[0]).is_loopback for _, address in addresses)
-    if settings.has_default_jwt_secret and is_open:
+    if settings.default_secrets and is_open:
+        name = settings.default_secrets[0]
         raise CommandError(
-            f"CHAT_JWT_SECRET_KEY is still the default, so the gateway binds to this machine only, not to {host}. "
+            f"{name} is still the default, so the gateway binds to this machine only, not to {host}. "
             "Set it to a random secret, such as the output of: openssl rand -base64 48",
             exit_code=USAGE,
         )

@@ -21,13 +21,14 @@ def serve(
 ) -> None:
     """Run the gateway. An SQLite database is migrated; PostgreSQL is not: run `frontdesk migrate` before.
 
-    No account is made. With the default CHAT_JWT_SECRET_KEY it listens on loopback addresses only.
+    No account is made. With the default CHAT_JWT_SECRET_KEY or GATEWAY__INTERNAL_API_KEY it listens on loopback
+    addresses only.
     """
     settings = read_settings()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     sockets = bind_gateway(host, port, settings)
-    if settings.has_default_jwt_secret:
-        console.print("CHAT_JWT_SECRET_KEY is still the default: only this machine can connect.", style="yellow")
+    for name in settings.default_secrets:
+        console.print(f"{name} is still the default: only this machine can connect.", style="yellow")
     if settings.temporal_address is not None and settings.redis_url is None:
         console.print("Without CHAT_REDIS_URL, streams show nothing of what workers answer.", style="yellow")
     prepare_database(settings, may_migrate=is_embedded(settings))

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from frontdesk.http.problems import MEDIA_TYPE, Problem
+from frontdesk.http.routing import INTERNAL
 
 _SCHEMAS = "#/components/schemas/"
 _TEXT = {"schema": {"type": "string"}}
@@ -14,6 +15,7 @@ _WAYS: dict[str, list[dict[str, list[str]]]] = {
     "user or nobody": [{}, {"user": []}],
     "user or visitor": [{}, {"user": []}],
     "operator": [{}, {"operator": []}],
+    "internal or user": [{"internal": []}, {"user": []}],
 }
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"description": "The scheme (RFC 6750)", "required": True, **_TEXT}},
@@ -46,8 +48,10 @@ def _describe_security(document: dict[str, Any]) -> None:
     for operation in (operation for path in document["paths"].values() for operation in path.values()):
         (declared,) = operation["security"]
         operation["security"] = _WAYS.get(next(iter(declared)), [declared])
+    schemes = document["components"]["securitySchemes"]
+    schemes["internal"] = INTERNAL.model.model_dump(by_alias=True, exclude_none=True, mode="json")
     for name in _WAYS.keys() - {"operator"}:
-        del document["components"]["securitySchemes"][name]
+        schemes.pop(name, None)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

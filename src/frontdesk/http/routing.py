@@ -1,4 +1,5 @@
-"""Routes that declare their authentication. One that does not cannot be constructed, so the program does not start.
+"""Routes that declare who may ask: anybody, users, or the gateway's own parts. One that does not cannot be constructed,
+so the program does not start.
 
 Authentication comes before the body is read, and the body is read under a bound and decoded once, before FastAPI sees
 it. Until its response begins, a request has one time limit for all that it waits for.
@@ -10,30 +11,34 @@ from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
-from fastapi.routing import APIRoute
+from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
+from fastapi.openapi.models import SecurityBase as SecurityModel
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from fastapi.security.base import SecurityBase
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
-from frontdesk.errors import BadTokenError, ConfigurationError, UnauthenticatedError
+from frontdesk.errors import BadInternalKeyError, BadTokenError, ConfigurationError, UnauthenticatedError
 from frontdesk.http.admission import PLACE, Place
 from frontdesk.http.bodies import decode_json, read_body
 from frontdesk.http.services import operations, services
-from frontdesk.identity.principal import Principal
+from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.time_limit import not_counted, time_limit
 
 _PRINCIPAL = "frontdesk.principal"
 _ARRIVED_AT = "frontdesk.arrived_at"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
+INTERNAL_HEADER = "X-Internal-Auth"
+_INTERNAL = Principal(kind=PrincipalKind.service, id="internal")
 
 
-def bearer_token(request: Request) -> str | None:
+def bearer_token(connection: HTTPConnection) -> str | None:
     """The bearer token (RFC 6750), or None when the header is absent. Raises `BadTokenError` for any other content."""
-    values = request.headers.getlist("authorization")
+    values = connection.headers.getlist("authorization")
     if not values:
         return None
     scheme, _, token = values[0].partition(" ")
@@ -43,49 +48,86 @@ def bearer_token(request: Request) -> str | None:
 
 
 class Declaration(SecurityBase):
-    """How a route authenticates. As a dependency it hands on what `admit` found before the body was read."""
+    """How a route authenticates. As a dependency it hands on what `admit` found before the body was read; of a socket
+    it asks when the socket is about to be opened.
+    """
 
-    def __init__(self, name: str, admit: Callable[[Request], Awaitable[Principal | None]]) -> None:
-        self.model = HTTPBearerModel(bearerFormat="JWT")
+    def __init__(
+        self,
+        name: str,
+        admit: Callable[[HTTPConnection], Awaitable[Principal | None]],
+        *,
+        model: SecurityModel | None = None,
+    ) -> None:
+        self.model = model or HTTPBearer(bearerFormat="JWT")
         self.scheme_name = name
         self.admit = admit
 
-    async def __call__(self, request: Request) -> Any:
-        return request.scope[_PRINCIPAL]
+    async def __call__(self, connection: HTTPConnection) -> Any:
+        if connection.scope["type"] == "websocket":
+            return await self.admit(connection)
+        return connection.scope[_PRINCIPAL]
 
 
-async def _admit_anyone(_request: Request) -> None:
+async def _admit_anyone(_connection: HTTPConnection) -> None:
     return None
 
 
-async def _admit_known_or_nobody(request: Request) -> Principal | None:
-    token = bearer_token(request)
-    return None if token is None else await services(request).tokens.authenticate(token)
+async def _admit_known_or_nobody(connection: HTTPConnection) -> Principal | None:
+    token = bearer_token(connection)
+    return None if token is None else await services(connection).tokens.authenticate(token)
 
 
-async def _admit_known_or_visitor(request: Request) -> Principal | None:
-    principal = await _admit_known_or_nobody(request)
-    if principal is None and services(request).settings.sessions_allow_anonymous != "true":
+async def _admit_known_or_visitor(connection: HTTPConnection) -> Principal | None:
+    principal = await _admit_known_or_nobody(connection)
+    if principal is None and services(connection).settings.sessions_allow_anonymous != "true":
         raise UnauthenticatedError
     return principal
 
 
-async def _admit_user(request: Request) -> Principal:
-    principal = await _admit_known_or_nobody(request)
+async def _admit_user(connection: HTTPConnection) -> Principal:
+    principal = await _admit_known_or_nobody(connection)
     if principal is None:
         raise UnauthenticatedError
     return principal
 
 
-async def _admit_operator(request: Request) -> None:
+async def _admit_operator(connection: HTTPConnection) -> None:
     """Who watches the program: with the metrics token, or, while none is set, straight from this machine."""
-    expected = operations(request).settings.metrics_token
-    forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+    expected = operations(connection).settings.metrics_token
+    forwarded = "x-forwarded-for" in connection.headers or "forwarded" in connection.headers
     if expected is None:
-        if request.client is None or request.client.host not in _LOOPBACK or forwarded:
+        if connection.client is None or connection.client.host not in _LOOPBACK or forwarded:
             raise UnauthenticatedError("Set CHAT_METRICS_TOKEN to read this from another machine")
-    elif not compare_digest((bearer_token(request) or "").encode(), expected.get_secret_value().encode()):
+    elif not compare_digest((bearer_token(connection) or "").encode(), expected.get_secret_value().encode()):
         raise UnauthenticatedError
+
+
+async def _admit_internal(connection: HTTPConnection) -> Principal:
+    given = connection.headers.getlist(INTERNAL_HEADER)
+    if not given:
+        raise UnauthenticatedError(f"This is for the gateway's own parts: {INTERNAL_HEADER} is missing")
+    if len(given) > 1 or not is_internal_key(connection, given[0]):
+        raise BadInternalKeyError
+    return _INTERNAL
+
+
+async def _admit_internal_or_user(connection: HTTPConnection) -> Principal:
+    """Whoever gives an internal key is judged by it alone. The key may also stand where clients put theirs: as the
+    bearer token.
+    """
+    if INTERNAL_HEADER in connection.headers:
+        return await _admit_internal(connection)
+    token = bearer_token(connection)
+    if token is None:
+        raise UnauthenticatedError
+    return _INTERNAL if is_internal_key(connection, token) else await services(connection).tokens.authenticate(token)
+
+
+def is_internal_key(connection: HTTPConnection, given: str) -> bool:
+    """In a time that does not depend on how much of it is right."""
+    expected = operations(connection).settings.internal_api_key.get_secret_value()
+    return compare_digest(given.encode("latin-1", "replace"), expected.encode())
 
 
 USER = Declaration("user", _admit_user)
@@ -93,12 +135,16 @@ USER_OR_NOBODY = Declaration("user or nobody", _admit_known_or_nobody)
 USER_OR_VISITOR = Declaration("user or visitor", _admit_known_or_visitor)
 PUBLIC = Declaration("public", _admit_anyone)
 OPERATOR = Declaration("operator", _admit_operator)
+INTERNAL = Declaration("internal", _admit_internal, model=APIKey(**{"in": APIKeyIn.header, "name": INTERNAL_HEADER}))
+INTERNAL_OR_USER = Declaration("internal or user", _admit_internal_or_user)
 
 Caller = Annotated[Principal, Depends(USER)]
 PossibleCaller = Annotated[Principal | None, Depends(USER_OR_NOBODY)]
 PossibleVisitor = Annotated[Principal | None, Depends(USER_OR_VISITOR)]
 public = Depends(PUBLIC)
 operator = Depends(OPERATOR)
+internal = Depends(INTERNAL)
+InternalOrUser = Annotated[Principal, Depends(INTERNAL_OR_USER)]
 
 
 def _declarations(dependant: Dependant) -> Iterator[Declaration]:
@@ -158,6 +204,20 @@ def arrived_at(request: Request) -> datetime:
     """When the request came: before its authentication, and before its body was read."""
     moment: datetime = request.scope[_ARRIVED_AT]
     return moment
+
+
+def require_declared(http: FastAPI) -> None:
+    """Raises `ConfigurationError` for whatever can be reached and does not say who may: a plain route, a socket, a
+    mounted application.
+    """
+    for context in iter_route_contexts(http.routes):
+        if context.path != http.openapi_url and not _is_declared(context.original_route):
+            raise ConfigurationError(f"{context.path} must declare one way to authenticate")
+
+
+def _is_declared(route: BaseRoute) -> bool:
+    is_socket = isinstance(route, APIWebSocketRoute) and len(set(_declarations(route.dependant))) == 1
+    return is_socket or isinstance(route, DeclaredRoute)
 
 
 def api_router(prefix: str, *, tag: str) -> APIRouter:

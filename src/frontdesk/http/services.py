@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from frontdesk.agents.service import AgentService
 from frontdesk.conversation.feed import Feed
@@ -60,16 +60,16 @@ class Services(Operations):
     models: ModelList
 
 
-def services(request: Request) -> Services:
-    held = operations(request)
+def services(connection: HTTPConnection) -> Services:
+    held = operations(connection)
     if not isinstance(held, Services):
         raise TypeError("the application has no services")
     return held
 
 
-def operations(request: Request) -> Operations:
+def operations(connection: HTTPConnection) -> Operations:
     """All that a process has which serves nothing else."""
-    held = request.app.state.services
+    held = connection.app.state.services
     if not isinstance(held, Operations):
         raise TypeError("the application has no services yet")
     return held

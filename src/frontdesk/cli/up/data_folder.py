@@ -1,4 +1,4 @@
-"""What `frontdesk up` keeps between starts, for its owner's eyes only: a database and a signing secret of its own."""
+"""What `frontdesk up` keeps between starts, for its owner's eyes only: a database and secrets of its own."""
 
 import os
 import secrets
@@ -23,6 +23,8 @@ def settings_for(folder: Path, configured: Settings) -> Settings:
         (folder / ".gitignore").write_text("*\n")
         if configured.has_default_jwt_secret:
             own["jwt_secret_key"] = _secret(folder / "jwt-secret")
+        if configured.has_default_internal_key:
+            own["gateway__internal_api_key"] = _secret(folder / "internal-key")
     except OSError as error:
         raise CommandError(f"The data folder cannot be used: {error}") from error
     if "database_url" not in configured.model_fields_set:
