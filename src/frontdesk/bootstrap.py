@@ -17,7 +17,7 @@ from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
 from frontdesk.agents.service import AgentService
 from frontdesk.agents.tools.catalogue import ToolCatalogue
-from frontdesk.bootstrap_agents import agent_runtimes, extra, tool_catalogue
+from frontdesk.bootstrap_agents import agent_runtimes, default_agent, extra, tool_catalogue
 from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.stopping import Stopper
@@ -27,6 +27,7 @@ from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.sessions.answers import AnswersSource
 from frontdesk.conversation.sessions.feed import SessionFeed
 from frontdesk.conversation.sessions.invoking import ToolInvoker
 from frontdesk.conversation.sessions.reports import BackEndReports
@@ -40,10 +41,12 @@ from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_usable
 from frontdesk.errors import ConfigurationError
 from frontdesk.http.event_stream import OpenStreams
+from frontdesk.http.open_sockets import OpenSockets
 from frontdesk.http.services import Operations, Services
 from frontdesk.identity.limits import LoginThrottle
 from frontdesk.identity.passwords import Passwords
 from frontdesk.identity.standings import Standings
+from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock, SystemClock
@@ -116,6 +119,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         _watch(measurements, database=database, log=log, running=lambda: engine.running)
         threads = ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all)
         feed = Feed(database=database, log=log, clock=clock)
+        sockets = await _open_sockets(stack, parts)
         yield Services(
             settings=settings,
             clock=clock,
@@ -137,7 +141,10 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             ),
             session_feed=_session_feed(stack, parts, feed),
             invoker=await _invoker(stack, parts),
+            answers=AnswersSource(database=database, log=log, feed=feed),
+            tickets=Tickets(database, clock, secret=settings.jwt_secret_key.get_secret_value(), standings=standings),
             streams=streams,
+            sockets=sockets,
             measurements=measurements,
             models=parts.models,
             health=_server_health(parts, engine, limiter),
@@ -219,6 +226,21 @@ def _session_feed(stack: AsyncExitStack, parts: _Parts, answers: Feed) -> Sessio
     return SessionFeed(SessionSource(database=parts.database, log=parts.log, answers=answers, reports=reports))
 
 
+async def _open_sockets(stack: AsyncExitStack, parts: _Parts) -> OpenSockets:
+    settings = parts.settings
+    sockets = OpenSockets(
+        parts.database,
+        measurements=parts.measurements,
+        patience=settings.slow_reader_seconds,
+        message_seconds=settings.body_timeout_seconds,
+        per_caller=settings.gateway_sockets_per_caller,
+    )
+    await sockets.open()
+    stack.push_async_callback(sockets.aclose)
+    parts.measurements.watch("frontdesk_sockets_open", "WebSockets open now", lambda: len(sockets))
+    return sockets
+
+
 async def _invoker(stack: AsyncExitStack, parts: _Parts) -> ToolInvoker:
     invoker = ToolInvoker(
         database=parts.database,
@@ -295,6 +317,7 @@ def _runner(parts: _Parts, *, patience: float | None = None) -> ExecutionRunner:
         tick=settings.engine_tick_seconds,
         context_messages=settings.llm_context_messages,
         patience=patience,
+        default_agent=default_agent(settings),
     )
 
 

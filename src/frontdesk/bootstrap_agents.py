@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import UUID
 
 from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.python_agent import PythonAgent, imported_agent, is_of_sdk
@@ -10,8 +12,13 @@ from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.http import HttpToolSource
 from frontdesk.adapters.tool_source.openapi import OpenApiToolSource
 from frontdesk.adapters.tool_source.python import PythonToolSource
-from frontdesk.agents.models import AgentKind
-from frontdesk.agents.runtimes_file import DeclaredPythonAgent, DeclaredRemoteAgent, read_agents_file
+from frontdesk.agents.models import Agent, AgentKind, Limits
+from frontdesk.agents.runtimes_file import (
+    DeclaredPythonAgent,
+    DeclaredRemoteAgent,
+    read_agents_file,
+    require_url,
+)
 from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.agents.tools.catalogue_file import read_tools_file
 from frontdesk.agents.tools.declarations import DeclaredMcpServer
@@ -21,6 +28,9 @@ from frontdesk.kit.clock import Clock
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.tool_source import ToolSource
 from frontdesk.settings import Settings, named_secret
+
+_DEFAULT = "agent runtime"  # no name that the file of runtimes could have
+_MOST_STEPS, _MOST_SECONDS = 100, 3600.0
 
 
 def tool_catalogue(settings: Settings) -> ToolCatalogue:
@@ -44,11 +54,51 @@ def tool_catalogue(settings: Settings) -> ToolCatalogue:
 def agent_runtimes(settings: Settings, model: LanguageModel, models: ModelList, *, clock: Clock) -> AgentRuntimes:
     """The runtimes of CHAT_AGENTS_FILE, and `model` for every agent without one. Raises `ConfigurationError`."""
     file = read_agents_file(settings.agents_file)
+    default: dict[str, LanguageModel] = (
+        {} if settings.gateway_agent_url is None else {_DEFAULT: _default_runtime(settings, clock)}
+    )
     runtimes: dict[AgentKind, dict[str, LanguageModel]] = {
         AgentKind.python: {one.name: _python_agent(one, settings, models, clock=clock) for one in file.python},
-        AgentKind.remote: {one.name: _remote_agent(one, clock) for one in file.remote},
+        AgentKind.remote: {**default, **{one.name: _remote_agent(one, clock) for one in file.remote}},
     }
     return AgentRuntimes(model, runtimes)
+
+
+def default_agent(settings: Settings) -> Agent | None:
+    """Who answers where no agent is named: the runtime at GATEWAY__AGENT_URL, or nobody but the model. It is no record
+    of anybody's.
+    """
+    if settings.gateway_agent_url is None:
+        return None
+    epoch = datetime.fromtimestamp(0, UTC)
+    return Agent(
+        id=str(UUID(int=0)),
+        owner_id=str(UUID(int=0)),
+        name=_DEFAULT,
+        kind=AgentKind.remote,
+        runtime=_DEFAULT,
+        model=None,
+        instructions="",
+        tools=[],
+        temperature=None,
+        limits=Limits(max_steps=_MOST_STEPS, max_seconds=_MOST_SECONDS),
+        users=None,
+        metadata={},
+        is_deleted=False,
+        created_at=epoch,
+        updated_at=epoch,
+    )
+
+
+def _default_runtime(settings: Settings, clock: Clock) -> RemoteAgent:
+    return RemoteAgent(
+        require_url(settings.gateway_agent_url or "", "GATEWAY__AGENT_URL"),
+        name=_DEFAULT,
+        key=settings.internal_api_key.get_secret_value(),
+        timeout=settings.gateway_request_timeout,
+        clock=clock,
+        to_client=True,
+    )
 
 
 def _python_agent(declared: DeclaredPythonAgent, settings: Settings, models: ModelList, *, clock: Clock) -> PythonAgent:

@@ -28,7 +28,8 @@ _SLICE_BYTES = 4_096  # of what came, parsed before the messages in it are taken
 _MOST_FRAGMENTS = 1_000
 _RETRY_SECONDS = b"2"
 # What uvicorn and websockets would log holds addresses with tickets in them, and headers with tokens.
-_silent = logging.Logger("frontdesk.silent", level=logging.CRITICAL + 1)
+_silent = logging.getLogger("frontdesk.silent")
+_silent.setLevel(logging.CRITICAL + 1)
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -129,7 +130,7 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         self.curr_msg_data_type = "text"
         self._begin_message(event)
 
-    def handle_bytes(self, event: Frame) -> None:
+    def handle_bytes(self, event: Frame) -> None:  # noqa: ARG002  as uvicorn calls it
         self.close(CloseCode.UNSUPPORTED_DATA, "Messages are JSON text")
 
     def handle_cont(self, event: Frame) -> None:

@@ -66,7 +66,7 @@ def read_standings(connection: Connection, user_ids: Sequence[str]) -> dict[str,
     return {row.id: _standing(row) for row in connection.execute(_STANDINGS.where(users.c.id.in_(user_ids)))}
 
 
-def _standing(row: Row[Any]) -> Standing:
+def _standing(row: Row[*tuple[Any, ...]]) -> Standing:
     principal = Principal(
         kind=PrincipalKind.user,
         id=row.id,

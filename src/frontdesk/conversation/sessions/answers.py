@@ -235,6 +235,7 @@ class AnswersReader:
         if self._since is not None:
             self._listed = self._since - 1
             await self._list()
+            self._listed = min(self._listed, self._seen)  # what is beyond was never there
         else:
             found, self._seen = await self._source.under_way(self._principal, self.thread_id)
             self._coming.extend(_Coming(position, execution_id, is_new=False) for execution_id, position in found)

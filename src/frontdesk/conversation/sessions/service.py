@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from frontdesk.agents import repository as agents
 from frontdesk.conversation.drafts import Draft
@@ -16,7 +17,6 @@ from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.sessions import repository as sessions
 from frontdesk.conversation.sessions.models import GatewaySession, HeldSession
 from frontdesk.conversation.threads import repository as threads
-from frontdesk.conversation.threads.models import Thread
 from frontdesk.conversation.threads.service import ThreadService, new_thread
 from frontdesk.database import Database
 from frontdesk.database.idempotency import IdempotencyKey, Once, once
@@ -85,21 +85,24 @@ class SessionService:
 
         return await self._database.write(work)
 
-    async def open_named(self, principal: Principal, name: str) -> Thread:
+    async def open_named(self, principal: Principal, name: str) -> tuple[Principal, str]:
         """The conversation that a caller calls so: a session that they hold or a thread of theirs with this id, or the
-        session of theirs with this name, which is made if there is none. Raises `NotAllowedError`.
+        session of theirs with this name, which is made if there is none. In whose name it is used, and the thread's id.
+
+        Raises `NotAllowedError`.
         """
         session_id = _id_of_named(principal, name)
 
-        def find(connection: Connection) -> Thread | None:
+        def find(connection: Connection) -> tuple[Principal, str] | None:
             for known in (name, session_id):
                 with suppress(NotFoundError):
-                    return sessions.get(connection, principal, known).thread
+                    held = sessions.get(connection, principal, known)
+                    return held.principal, held.thread.id
             with suppress(NotFoundError):
-                return threads.get(connection, principal, name) if is_id(name) else None
+                return (principal, threads.get(connection, principal, name).id) if is_id(name) else None
             return None
 
-        def make(connection: Connection) -> Thread:
+        def make(connection: Connection) -> tuple[Principal, str]:
             now = self._clock.now()
             thread = new_thread(principal, title=None, summary=None, metadata={}, now=now)
             threads.add(connection, thread)
@@ -107,11 +110,13 @@ class SessionService:
                 id=session_id, thread_id=thread.id, owner_kind=principal.kind, owner_id=principal.id, created_at=now
             )
             sessions.add_or_move(connection, session)
-            return thread
+            return principal, thread.id
 
-        return await self._database.read(find) or await self._database.write(
-            lambda connection: find(connection) or make(connection)
-        )
+        found = await self._database.read(find)
+        while found is None:
+            with suppress(IntegrityError):  # somebody has made it in this moment
+                found = await self._database.write(lambda connection: find(connection) or make(connection))
+        return found
 
     async def get(self, caller: Principal | None, session_id: str) -> HeldSession:
         """Raises `NotFoundError`, `NotAllowedError`."""
