@@ -121,7 +121,7 @@ def _tool_result(held: dict[str, Any]) -> ToolResult:
 
 def _decision(held: dict[str, Any]) -> HitlDecision:
     arguments, feedback = held.get("modified_arguments"), held.get("feedback")
-    if held.get("decision") not in set(Decision):
+    if held.get("decision") not in tuple(Decision):
         raise BadMessageError("decision must be approve, edit or reject")
     if arguments is not None and not isinstance(arguments, dict):
         raise BadMessageError("modified_arguments must be an object")
