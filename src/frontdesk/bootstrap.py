@@ -317,7 +317,7 @@ def _runner(parts: _Parts, *, patience: float | None = None) -> ExecutionRunner:
         tick=settings.engine_tick_seconds,
         context_messages=settings.llm_context_messages,
         patience=patience,
-        default_agent=default_agent(settings),
+        default_agent=default_agent(settings, parts.runtimes, parts.tools),
     )
 
 

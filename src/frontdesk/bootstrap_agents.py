@@ -64,22 +64,27 @@ def agent_runtimes(settings: Settings, model: LanguageModel, models: ModelList, 
     return AgentRuntimes(model, runtimes)
 
 
-def default_agent(settings: Settings) -> Agent | None:
-    """Who answers where no agent is named: the runtime at GATEWAY__AGENT_URL, or nobody but the model. It is no record
-    of anybody's.
+def default_agent(settings: Settings, runtimes: AgentRuntimes, tools: ToolCatalogue) -> Agent | None:
+    """Who answers where no agent is named: the runtime at GATEWAY__AGENT_URL, else what CHAT_DEFAULT_AGENT says, with
+    all tools that there are, else the model alone. It is no record of anybody's. Raises `ConfigurationError`.
     """
-    if settings.gateway_agent_url is None:
+    kind, _, runtime = (settings.default_agent or "").partition(":")
+    if settings.gateway_agent_url is not None:
+        kind, runtime = AgentKind.remote, _DEFAULT
+    elif settings.default_agent is None:
         return None
-    epoch = datetime.fromtimestamp(0, UTC)
+    elif runtime not in runtimes.names.get(AgentKind(kind), ()) and kind != AgentKind.model:
+        raise ConfigurationError(f"CHAT_DEFAULT_AGENT: CHAT_AGENTS_FILE declares no {kind} runtime {runtime}")
+    nobody, epoch = str(UUID(int=0)), datetime.fromtimestamp(0, UTC)
     return Agent(
-        id=str(UUID(int=0)),
-        owner_id=str(UUID(int=0)),
+        id=nobody,
+        owner_id=nobody,
         name=_DEFAULT,
-        kind=AgentKind.remote,
-        runtime=_DEFAULT,
+        kind=AgentKind(kind),
+        runtime=runtime or None,
         model=None,
         instructions="",
-        tools=[],
+        tools=[] if runtime == _DEFAULT else [tool.name for tool in tools.list()],
         temperature=None,
         limits=Limits(max_steps=_MOST_STEPS, max_seconds=_MOST_SECONDS),
         users=None,

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     login_window_seconds: int = Field(default=300, ge=1)
 
     agents_file: str | None = None
+    default_agent: str | None = Field(default=None, pattern=r"^(model|(python|remote):[A-Za-z0-9_.-]{1,64})$")
     tools_file: str | None = None
     tool_max_response_bytes: int = Field(default=1_048_576, ge=1024)
     api_base_url: str | None = Field(default=None, validation_alias="api_base_url")
