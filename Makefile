@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 RUN_LOCKS := requirements/run.txt requirements/model.txt
 DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
+# OpenAI's client for Node, which the tests call with.
+CLIENTS := tests/clients/node_modules/.package-lock.json
+
 # A program that is needed, and Debian's package that has it.
 define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
@@ -27,11 +30,11 @@ up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: n
 example-documents: $(VENV)/dev.installed ## the gateway before the example document back end, on port 8009 (ARGS="--stub": a scripted model)
 	@PYTHONPATH=src:. $(BIN)/python -m deploy.documents $(ARGS)
 
-test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
+test: $(VENV)/dev.installed $(CLIENTS) ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
 	$(BIN)/ruff check .
@@ -54,6 +57,7 @@ chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --kills 200 --cuts 1000 $(ARGS)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing scaled --kills 40
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing temporal --kills 40
+	PYTHONPATH=src:tests $(BIN)/python -m chaos.sessions
 
 chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, and a soak of 6 hours, most of a day
 	$(call need,redis-server,redis-server)
@@ -77,7 +81,12 @@ locks: $(VENV)/dev.installed ## resolve the dependencies again and write the has
 		--python-version 3.11 - -o requirements/model.txt
 
 clean: ## remove what was installed and built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) tests/clients/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(CLIENTS): tests/clients/package-lock.json
+	$(call need,npm,npm)
+	cd tests/clients && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
 
 # A fresh Debian has Python without venv.
 $(BIN)/python:

@@ -10,7 +10,17 @@ import uvloop
 from benchmarks import plots, report
 from benchmarks.bench import Bench, say, show
 from benchmarks.machine import cores
-from benchmarks.measures import firehose, first_token, idle_streams, memory, messages, paced, shared_log, websocket
+from benchmarks.measures import (
+    firehose,
+    first_token,
+    idle_streams,
+    llm_proxy,
+    memory,
+    messages,
+    paced,
+    shared_log,
+    websocket,
+)
 from benchmarks.programs import BenchmarkError
 
 MEASURES: dict[str, ModuleType] = {
@@ -22,6 +32,7 @@ MEASURES: dict[str, ModuleType] = {
     "messages": messages,
     "shared_log": shared_log,
     "websocket": websocket,
+    "llm_proxy": llm_proxy,
 }
 
 

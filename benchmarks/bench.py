@@ -31,8 +31,8 @@ class Bench:
     def count(self, quick: int, full: int) -> int:
         return quick if self.quick else full
 
-    def contenders(self, *, peers: bool = True) -> list[Make]:
-        kinds = [*YARDSTICKS, *([LiteLLM] if self.peers and peers else []), Frontdesk]
+    def contenders(self, *, peers: bool = True, ours: type[Contender] = Frontdesk) -> list[Make]:
+        kinds = [*YARDSTICKS, *([LiteLLM] if self.peers and peers else []), ours]
         return [kind for kind in kinds if kind.name not in self.without]
 
     @asynccontextmanager

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 from benchmarks.client import Answer, ask_all
-from benchmarks.contenders import Contender, Provider, http_request
+from benchmarks.contenders import PATH, Contender, Provider, http_request
 from benchmarks.programs import HOST, python
 
 NAME = "frontdesk"
@@ -84,3 +84,10 @@ class Frontdesk(Contender):
     def end(self) -> None:
         """As an operator would, so that the database file is whole; `start` then goes on with the same file."""
         self.running().stop(graceful=True)
+
+
+class FrontdeskProxy(Frontdesk):
+    """OpenAI's API of the same server: the caller is authenticated and what they use is stored; there is no thread."""
+
+    async def requests(self, model: str, count: int) -> list[bytes]:
+        return [http_request("POST", PATH, port=self.port, body=self.body(model), token=self.token())] * count

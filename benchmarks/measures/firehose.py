@@ -31,7 +31,8 @@ async def answer_round(contender: Contender, tokens: int, answers: int) -> tuple
     return contender.cpu_seconds() - cpu, wall
 
 
-async def _turn(contender: Contender, table: Table) -> None:
+async def turn(contender: Contender, table: Table) -> None:
+    """One contender's part of a round."""
     cpu_ms: dict[int, float] = {}
     for tokens in (SHORT, LONG):
         answers = ANSWERS[tokens] // (8 if contender.name in SLOW else 1)
@@ -56,5 +57,5 @@ async def measure(bench: Bench) -> Rows:
         for number in range(bench.count(3, 7)):
             say(f"  round {number + 1}")
             for contender in contenders:
-                await _turn(contender, table)
+                await turn(contender, table)
     return table.rows()

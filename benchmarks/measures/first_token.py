@@ -9,7 +9,7 @@ MODEL = "scripted?tokens=5"
 WARM_UP = 10
 
 
-async def _first_tokens(contender: Contender, count: int) -> list[float]:
+async def first_tokens(contender: Contender, count: int) -> list[float]:
     requests = await contender.requests(MODEL, count + WARM_UP)
     connection = await Connection.open(contender.port)
     try:
@@ -25,7 +25,7 @@ async def measure(bench: Bench) -> Rows:
         for _ in range(bench.count(3, 7)):
             floor = 0.0
             for contender in contenders:
-                values = await _first_tokens(contender, bench.count(60, 150))
+                values = await first_tokens(contender, bench.count(60, 150))
                 half = percentile(values, 0.5)
                 floor = half if contender.name == "direct" else floor
                 late = percentile(values, 0.95)

@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontdesk import __version__
 from frontdesk.bootstrap import running_services
+from frontdesk.errors import ConfigurationError
 from frontdesk.http import problems
 from frontdesk.http.admission import ADMISSION, Admission
 from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
+from frontdesk.http.openai_errors import PREFIX, speaks_openai
 from frontdesk.http.routing import require_declared
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.measurements import Measurements
@@ -23,6 +25,7 @@ from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agent_runtime import routes as agent_runtime
 from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
@@ -61,6 +64,10 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._outer(scope, receive, send)
 
+    def send_followers_away(self) -> None:
+        """When the end begins: what never ends by itself is to be followed elsewhere."""
+        self.http.state.services.streams.send_away(only_endless=True)
+
     def send_readers_away(self) -> None:
         """Before the end: whoever reads an answer that goes on is to read it elsewhere."""
         self.http.state.services.streams.send_away()
@@ -76,7 +83,11 @@ class Application:
 
 
 def build_http(settings: Settings, *, lifespan: Lifespan | None = None, role: Role = Role.everything) -> FastAPI:
-    """The routes of every surface. Raises `ConfigurationError` when one does not declare its authentication."""
+    """The routes of every surface. Raises `ConfigurationError` when one does not declare its authentication, or the
+    prefix is where OpenAI's API stands.
+    """
+    if speaks_openai(settings.api_prefix):
+        raise ConfigurationError(f"CHAT_API_PREFIX: {PREFIX} is OpenAI's API")
     http = DescribedAPI(
         title="Frontdesk",
         version=__version__,
@@ -105,6 +116,7 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
         http.include_router(module.router)
     http.include_router(websocket_gateway.router, prefix=settings.api_prefix)
     http.router.routes.append(websocket_gateway.socket_route)
+    http.include_router(llm_proxy.router)
 
 
 def _admission(settings: Settings, measurements: Measurements) -> Admission:

@@ -141,8 +141,20 @@ class TooManyRequestsError(FrontdeskError):
         super().__init__(detail, headers={**(headers or {}), "Retry-After": str(retry_after)})
 
 
+class QuotaExceededError(TooManyRequestsError):
+    code, title = "insufficient_quota", "The day's tokens are used up"
+
+
 class ProviderError(FrontdeskError):
     code, status, title = "provider_unavailable", 502, "The model provider cannot be reached"
+
+
+class ProviderUnauthorizedError(ProviderError):
+    code, title = "provider_unauthorized", "The model provider does not accept the gateway's credentials"
+
+
+class ProviderTimeoutError(ProviderError):
+    code, status, title = "provider_timeout", 504, "The model provider took too long"
 
 
 class ToolFailedError(FrontdeskError):

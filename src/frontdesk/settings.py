@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     llm_max_retries: int = Field(default=2, ge=0, le=10)
     llm_context_messages: int = Field(default=100, ge=1, le=1000)
 
+    llm_proxy_timeout_seconds: float = Field(default=600.0, gt=0)
+    llm_proxy_requests_per_minute: int | None = Field(default=None, ge=1)
+    llm_proxy_tokens_per_day: int | None = Field(default=None, ge=1)
+
     jwt_secret_key: SecretStr = SecretStr(DEFAULT_JWT_SECRET)
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     access_token_expire_minutes: int = Field(default=15, ge=1)
@@ -78,6 +82,7 @@ class Settings(BaseSettings):
 
     gateway_url: str | None = None
     sessions_allow_anonymous: Literal["auto", "true", "false"] = "auto"
+    sessions_per_address: int = Field(default=120, ge=1)
     session_poll_seconds: float = Field(default=3.0, ge=0.05)
     forwarded_cookie_names: str = Field(
         default="session_id,CF_Authorization", validation_alias="forwarded_cookie_names"

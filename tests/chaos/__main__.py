@@ -51,6 +51,7 @@ ProveScaled = Callable[[Topology, ModelStub], Awaitable[Findings]]
 Chosen = dict[str, object] | Callable[[Path], dict[str, object]]
 T = TypeVar("T")
 SHOWN_FAULTS = 20
+REMEMBERED = 130  # seconds: memory is compared with that of a log that has begun to forget
 
 
 def arguments() -> argparse.Namespace:
@@ -133,7 +134,9 @@ def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, di
             {"engine_max_attempts": 1_000},
         ),
         "redis": (
-            lambda t, _b: redis_away.prove_redis_faults(t, pause=90 if long else 5, flushes=50 if long else 5),
+            lambda t, _b: redis_away.prove_redis_faults(
+                t, pause=90 if long else 5, calm=REMEMBERED if long else 8, flushes=50 if long else 5
+            ),
             {},
         ),
         "postgres": (

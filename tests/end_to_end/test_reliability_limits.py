@@ -10,6 +10,8 @@ from chaos.footing import Footing
 from harness.model_stub import ModelStub
 from harness.server import Server, serve
 
+pytestmark = pytest.mark.alone
+
 __all__ = ["footing"]
 
 

@@ -8,6 +8,8 @@ from chaos import drain, hops, kills, postgres_away, redis_away
 from chaos.topology import Topology, scaled
 from harness.model_stub import ModelStub
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 async def topology(model_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Topology]:

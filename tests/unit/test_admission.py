@@ -9,6 +9,7 @@ import pytest
 
 from frontdesk.app import build_http
 from frontdesk.http.admission import Admission, Lane, Place
+from frontdesk.http.server import _OVERLOADED
 from frontdesk.observability.measurements import Measurements
 from frontdesk.settings import Settings
 from frontdesk.surfaces.operations import routes as operations
@@ -135,3 +136,12 @@ async def test_operations_are_never_turned_away_and_stops_and_resumes_have_their
     execution = "/api/threads/{thread_id}/executions/{execution_id}"
     assert exempt == {"/health", "/health/ready", "/metrics"}
     assert urgent == {f"{execution}/stream", f"{execution}/cancel"}
+
+
+def test_who_asks_openais_api_is_turned_away_in_its_shape() -> None:
+    for close in (True, False):
+        for openais, member in ((True, b'{"error":{"message"'), (False, b'"code":"overloaded"')):
+            for answer in _OVERLOADED[close, openais]:
+                assert answer.startswith(b"HTTP/1.1 503 ")
+                assert b"retry-after: " in answer
+                assert member in answer

@@ -118,3 +118,9 @@ def test_a_socket_may_declare_itself() -> None:
     http = FastAPI(openapi_url=None)
     http.add_api_websocket_route("/socket", socket, dependencies=[internal])
     require_declared(http)
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/v1/chat"])
+def test_the_api_cannot_stand_where_openais_does(prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match="CHAT_API_PREFIX"):
+        build_http(Settings(_env_file=None, api_prefix=prefix))

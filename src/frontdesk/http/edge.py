@@ -38,7 +38,7 @@ class Edge:
                 _logger.exception("request broke", path=scope["path"])
                 if exchange.started:
                     raise
-                await render(FrontdeskError(), exchange.request_id)(scope, receive, exchange.send)
+                await render(FrontdeskError(), exchange.request_id, path=scope["path"])(scope, receive, exchange.send)
             finally:
                 exchange.leave_place()
 

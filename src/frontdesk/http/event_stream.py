@@ -7,7 +7,7 @@ token. A reader that takes nothing for too long is cut, and may resume.
 import asyncio
 from collections.abc import Callable, Sequence
 from random import randint
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 from starlette.responses import Response
@@ -87,13 +87,36 @@ class Wire(Protocol):
         ...
 
 
+class OpenStream(Protocol):
+    """A response that is being written. Times are the loop's. One that `is_endless` goes on for as long as its client
+    wants.
+    """
+
+    is_endless: bool
+    blocked_since: float | None
+    """Since when the reader has not taken what was written for it."""
+    wrote_at: float
+
+    def wake(self) -> None:
+        """Look around, and show that the stream is alive if it has long been silent."""
+        ...
+
+    def send_away(self) -> None:
+        """End it: its reader is to come again elsewhere."""
+        ...
+
+    def cut(self) -> None:
+        """End it, since its reader takes nothing."""
+        ...
+
+
 class OpenStreams:
     """All streams of this process and the one task that looks after them. `patience` is in seconds."""
 
     def __init__(self, *, measurements: Measurements, patience: float) -> None:
         self._measurements = measurements
         self._patience = patience
-        self._streams: set[EventStream[Any]] = set()
+        self._streams: set[OpenStream] = set()
         self._watching: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -107,16 +130,17 @@ class OpenStreams:
             self._watching.cancel()
             await asyncio.wait([self._watching])
 
-    def send_away(self) -> None:
-        """End all streams without their answers' end: their readers return, each at a moment of its own, elsewhere."""
+    def send_away(self, *, only_endless: bool = False) -> None:
+        """End streams without their readers' end: their clients return, each at a moment of its own, elsewhere."""
         for stream in tuple(self._streams):
-            stream.send_away()
+            if stream.is_endless or not only_endless:
+                stream.send_away()
 
-    def add(self, stream: "EventStream[Any]") -> None:
+    def add(self, stream: OpenStream) -> None:
         self._streams.add(stream)
         self._measurements.stream_opened()
 
-    def remove(self, stream: "EventStream[Any]") -> None:
+    def remove(self, stream: OpenStream) -> None:
         self._streams.discard(stream)
         self._measurements.stream_closed()
 
@@ -135,14 +159,22 @@ class OpenStreams:
 
 
 class EventStream(Response, Generic[E]):
-    """`blocked_since` is the loop's time since when the reader has not taken what was written for it.
+    """`blocked_since` is the loop's time since when the reader has not taken what was written for it. One that
+    `is_endless` goes on for as long as its client wants.
 
     Needs a server that gives its `Wire`.
     """
 
     def __init__(
-        self, reader: Reader[E], encoder: Encoder[E], streams: OpenStreams, *, headers: dict[str, str] | None = None
+        self,
+        reader: Reader[E],
+        encoder: Encoder[E],
+        streams: OpenStreams,
+        *,
+        headers: dict[str, str] | None = None,
+        is_endless: bool = False,
     ) -> None:
+        self.is_endless = is_endless
         self.blocked_since: float | None = None
         self.wrote_at = 0.0
         self.background = None

@@ -11,6 +11,7 @@ from frontdesk.conversation.threads.repository import count_messages
 from frontdesk.database import Database
 from frontdesk.errors import TooManyRequestsError, UnavailableError
 from frontdesk.http.socket_server import SocketWire
+from frontdesk.identity.limits import address_site
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.identity.standings import read_standings
 from frontdesk.identity.tickets import Holder
@@ -171,9 +172,9 @@ class OpenSockets:
                 socket.note_count(count)
 
 
-def place_of(principal: Principal, address_site: str) -> str:
+def place_of(principal: Principal, address: str) -> str:
     """What a caller's sockets are counted for: an account, or where somebody without one comes from."""
-    return principal.id if principal.kind is PrincipalKind.user else address_site
+    return principal.id if principal.kind is PrincipalKind.user else address_site(address)
 
 
 def _lots(items: list[str]) -> Sequence[list[str]]:

@@ -1,4 +1,4 @@
-"""Failures as problem documents (RFC 9457)."""
+"""Failures as problem documents (RFC 9457), and on the paths of OpenAI's API as those look."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from frontdesk.errors import BodyTimeoutError, BodyTooLargeError, FrontdeskError, InvalidRequestError
+from frontdesk.http import openai_errors
 
 MEDIA_TYPE = "application/problem+json"
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
@@ -68,7 +69,18 @@ async def _throw_away(receive: Receive) -> None:
         thrown += len(message["body"])
 
 
-def render(error: FrontdeskError, request_id: str | None) -> Response:
+def render(error: FrontdeskError, request_id: str | None, *, path: str) -> Response:
+    """`path` is what was asked for."""
+    headers = dict(error.headers)
+    if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
+    response = LastResponse if isinstance(error, BodyTimeoutError | BodyTooLargeError) else Response
+    if openai_errors.speaks_openai(path):
+        return response(openai_errors.body_of(error), error.status, headers, openai_errors.MEDIA_TYPE)
+    return response(_problem(error, request_id), error.status, headers, MEDIA_TYPE)
+
+
+def _problem(error: FrontdeskError, request_id: str | None) -> bytes:
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": error.title,
@@ -78,11 +90,7 @@ def render(error: FrontdeskError, request_id: str | None) -> Response:
         "request_id": request_id,
         **error.extra,
     }
-    headers = dict(error.headers)
-    if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
-        headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
-    response = LastResponse if isinstance(error, BodyTimeoutError | BodyTooLargeError) else Response
-    return response(msgspec.json.encode(body), error.status, headers, MEDIA_TYPE)
+    return msgspec.json.encode(body)
 
 
 def handle(http: FastAPI) -> None:
@@ -95,13 +103,14 @@ def handle(http: FastAPI) -> None:
 async def _on_frontdesk_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, FrontdeskError):
         raise TypeError(error)
-    return render(error, request.scope.get("request_id"))
+    return render(error, request.scope.get("request_id"), path=request.scope["path"])
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise TypeError(error)
-    return render(InvalidRequestError(errors=_fields(error.errors())), request.scope.get("request_id"))
+    failure = InvalidRequestError(errors=_fields(error.errors()))
+    return render(failure, request.scope.get("request_id"), path=request.scope["path"])
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -111,11 +120,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:  # noqa: PLR2004  the framework names the methods of one route of the path
         headers["Allow"] = ", ".join(sorted(_methods(request)))
-    failure = FrontdeskError(str(error.detail), headers=headers)
-    response = render(failure, request.scope.get("request_id"))
-    code = _HTTP_CODES.get(error.status_code, "http_error")
-    body = {**msgspec.json.decode(response.body), "status": error.status_code, "code": code, "title": str(error.detail)}
-    return Response(msgspec.json.encode(body), error.status_code, headers, MEDIA_TYPE)
+    told = {"code": _HTTP_CODES.get(error.status_code, "http_error"), "status": error.status_code}
+    kind = type("HttpError", (FrontdeskError,), {**told, "title": str(error.detail)})
+    return render(kind(headers=headers), request.scope.get("request_id"), path=request.scope["path"])
 
 
 def _methods(request: Request) -> set[str]:

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from frontdesk.errors import BadRequestError, FrontdeskError, HeadTooLargeError, OverloadedError
 from frontdesk.http.admission import ADMISSION, PLACE, Admission
 from frontdesk.http.event_stream import SERVER_WIRE
+from frontdesk.http.openai_errors import PREFIX, speaks_openai
 from frontdesk.http.problems import render
 
 HEAD_BYTES = 65_536
@@ -24,8 +25,8 @@ LINGER_SECONDS = 2.0
 _RETRY_SECONDS = 3  # spread, so that those who are turned away do not come back together
 
 
-def _response(error: FrontdeskError, *, close: bool) -> bytes:
-    response = render(error, None)
+def _response(error: FrontdeskError, *, close: bool, path: str = "") -> bytes:
+    response = render(error, None, path=path)
     fields = [
         *([b"connection: close"] if close else []),
         *(name + b": " + value for name, value in response.raw_headers),
@@ -33,9 +34,13 @@ def _response(error: FrontdeskError, *, close: bool) -> bytes:
     return b"\r\n".join([STATUS_LINE[error.status].rstrip(), *fields, b"", bytes(response.body)])
 
 
+# By whether the connection is closed, and whether OpenAI's API was asked.
 _OVERLOADED = {
-    close: [_response(OverloadedError(retry_after=1 + extra), close=close) for extra in range(_RETRY_SECONDS)]
+    (close, bool(path)): [
+        _response(OverloadedError(retry_after=1 + extra), close=close, path=path) for extra in range(_RETRY_SECONDS)
+    ]
     for close in (True, False)
+    for path in ("", PREFIX)
 }
 
 
@@ -102,7 +107,8 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         close = not cycle.keep_alive or cycle.waiting_for_100_continue
         cycle.response_started = cycle.response_complete = True
-        self.transport.write(_OVERLOADED[close][randrange(_RETRY_SECONDS)])  # noqa: S311  no secret
+        answers = _OVERLOADED[close, speaks_openai(cycle.scope["path"])]
+        self.transport.write(answers[randrange(_RETRY_SECONDS)])  # noqa: S311  no secret
         if close:
             self.transport.close()
         if self.pipeline:  # each would turn away the next one inside of this call

@@ -19,11 +19,14 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.open_sockets import OpenSockets
+from frontdesk.identity.limits import SessionThrottle
 from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
+from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.model_relay import ModelRelay
 from frontdesk.settings import Settings
 
 
@@ -51,6 +54,7 @@ class Services(Operations):
     agents: AgentService
     feed: Feed
     sessions: SessionService
+    session_throttle: SessionThrottle
     session_feed: SessionFeed
     invoker: ToolInvoker
     answers: AnswersSource
@@ -58,6 +62,8 @@ class Services(Operations):
     streams: OpenStreams
     sockets: OpenSockets
     models: ModelList
+    relay: ModelRelay
+    usage: UsageService
 
 
 def services(connection: HTTPConnection) -> Services:

@@ -20,7 +20,6 @@ from frontdesk.http.problems import render
 from frontdesk.http.routing import DeclaredSocketRoute, bearer_token
 from frontdesk.http.services import services
 from frontdesk.http.socket_server import SOCKET_WIRE, SocketWire
-from frontdesk.identity.limits import address_site
 from frontdesk.identity.tickets import Holder
 from frontdesk.kit.time_limit import time_limit
 
@@ -37,7 +36,7 @@ class Opening:
     connection: HTTPConnection
     wire: SocketWire
     holder: Holder
-    address_site: str
+    address: str
 
 
 Serve = Callable[[Opening], Awaitable[None]]
@@ -83,7 +82,7 @@ class _HeldSocket:
             return None
         await _accept(connection, send)
         address = client_address(connection, parse_networks(held.settings.trusted_proxies))
-        return Opening(connection, wire, holder, address_site(address))
+        return Opening(connection, wire, holder, address)
 
 
 async def _accept(connection: HTTPConnection, send: Send) -> None:
@@ -92,7 +91,7 @@ async def _accept(connection: HTTPConnection, send: Send) -> None:
 
 
 async def _refuse(error: FrontdeskError, scope: Scope, send: Send) -> None:
-    response = render(error, scope.get("request_id"))
+    response = render(error, scope.get("request_id"), path=scope["path"])
     head = {"type": "websocket.http.response.start", "status": error.status, "headers": response.raw_headers}
     await send(head)
     await send({"type": "websocket.http.response.body", "body": bytes(response.body)})

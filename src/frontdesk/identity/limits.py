@@ -1,11 +1,12 @@
-"""Refusals of those who ask too often, and the throttle on sign-ins that fail."""
+"""Refusals of those who ask too often: sign-ins that fail, and sessions that strangers open."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
 from frontdesk.errors import TooManyRequestsError
-from frontdesk.ports.rate_limiter import Allowance, Limit, RateLimiter
+from frontdesk.ports.rate_limiter import Allowance, Limit, RateLimiter, Reservation
 
+_DAY = 86_400
 _IPV6_SITE = 64  # bits: what one subscriber holds, so that its addresses count as one
 
 
@@ -17,6 +18,20 @@ def refusal(limit: Limit, allowance: Allowance) -> TooManyRequestsError:
         "RateLimit": f'"{limit.name}";r={allowance.remaining};t={seconds}',
     }
     return TooManyRequestsError(retry_after=seconds, headers=headers)
+
+
+def over_budget(reservation: Reservation) -> tuple[int, dict[str, str]]:
+    """When to come again, in seconds, and the same fields for a day's budget that does not hold what was asked of it.
+
+    OpenAI's clients would try twice more at once: `x-should-retry` tells them not to.
+    """
+    budget, seconds = reservation.budget, max(1, ceil(reservation.retry_after))
+    headers = {
+        "RateLimit-Policy": f'"{budget.name}";q={budget.amount};w={_DAY}',
+        "RateLimit": f'"{budget.name}";r={reservation.remaining};t={seconds}',
+        "x-should-retry": "false",
+    }
+    return seconds, headers
 
 
 class LoginThrottle:
@@ -48,6 +63,20 @@ class LoginThrottle:
         allowance = await self._limiter.hit(limit, key)
         if not allowance.allowed:
             raise refusal(limit, allowance)
+
+
+class SessionThrottle:
+    """Counts the sessions that are opened without an account, for each address."""
+
+    def __init__(self, limiter: RateLimiter, *, per_minute: int) -> None:
+        self._limiter = limiter
+        self._limit = Limit("sessions-address", per_minute, 60)
+
+    async def take(self, address: str) -> None:
+        """Raises `TooManyRequestsError`."""
+        allowance = await self._limiter.hit(self._limit, address_site(address))
+        if not allowance.allowed:
+            raise refusal(self._limit, allowance)
 
 
 def address_site(address: str) -> str:

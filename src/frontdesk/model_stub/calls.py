@@ -15,7 +15,8 @@ KEPT_BODY_BYTES = 65_536
 class Call(msgspec.Struct):
     """`ended` and `outcome` are null while the answer is under way; a stalled one has an outcome and no end.
 
-    Times are seconds of the epoch. `body` is null when it was larger than 64 KiB.
+    Times are seconds of the epoch. `body` is null when it was larger than 64 KiB, and
+    `headers` have lower-case names; of what authorizes the call only that it was there.
     """
 
     n: int
@@ -24,6 +25,7 @@ class Call(msgspec.Struct):
     started: float
     authorized: bool
     body: msgspec.Raw
+    headers: dict[str, str]
     ended: float | None = None
     outcome: str | None = None
     tokens_sent: int = 0
@@ -38,12 +40,14 @@ class Calls:
         self._number = 0
         self.open = 0
 
-    def start(self, model: str, script: Script, body: bytes, *, authorized: bool) -> tuple[Call, bool]:
+    def start(self, script: Script, model: str, *, body: bytes, headers: dict[str, str]) -> tuple[Call, bool]:
         """The new record, and whether the script's faults still apply to it."""
         self._number += 1
         self._seen[model] += 1
         raw = msgspec.Raw(body if len(body) <= KEPT_BODY_BYTES else b"null")
-        call = Call(self._number, model, script.key, time(), authorized, raw)
+        shown = {name: value for name, value in headers.items() if name != "authorization"}
+        authorized = bool(headers.get("authorization"))
+        call = Call(self._number, model, script.key, time(), authorized, raw, shown)
         self._kept.append(call)
         self.open += 1
         return call, not script.fail_first or self._seen[model] <= script.fail_first

@@ -17,6 +17,17 @@ ROLE = {"role": "assistant", "content": "", "refusal": None}
 ARGUMENTS = ('{"city":', '"Oslo"}')
 
 
+# What providers send beside their answers; `headers=1` adds it.
+HEADERS = (
+    "openai-processing-ms: 12",
+    "x-ratelimit-remaining-requests: 59",
+    "x-request-id: req_scripted",
+    "set-cookie: provider=1; Domain=example.com",
+    "server: scripted",
+    "x-upstream: 10.0.0.7:8443",
+)
+
+
 def error_body(message: str, *, kind: str = "server_error", code: str | None = None) -> bytes:
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
@@ -116,9 +127,10 @@ class Answer:
                 {"id": _call_id(number), "type": "function", "function": {"name": name, "arguments": arguments}}
                 for number, (name, arguments) in enumerate(self._calls)
             ]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
+        choice = {"message": message, "logprobs": None, "finish_reason": self._finish_reason}
+        choices = [{"index": number, **choice} for number in range(self._request.get("n") or 1)]
         head = {"id": self._identity["id"], "object": "chat.completion", **self._identity}
-        body = {**head, "choices": [choice], "usage": self._usage()}
+        body = {**head, "choices": choices} | ({"usage": self._usage()} if self._script.usage else {})
         return msgspec.json.encode({**body, **self._conversation()})
 
     @property

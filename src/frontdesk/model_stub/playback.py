@@ -14,7 +14,7 @@ from frontdesk.model_stub.wheel import Wheel
 RESET_DELAY = 0.01
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
-    b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n%b\r\n"
 )
 
 
@@ -60,6 +60,9 @@ class Playback:
             self._waits = False
             self._due = self._loop.time()
             self._advance()
+
+    def _beside(self) -> bytes:
+        return "".join(f"{line}\r\n" for line in frames.HEADERS if self._script.headers).encode()
 
     def _positions(self) -> dict[int, Callable[[], None]]:
         script = self._script
@@ -107,7 +110,7 @@ class Playback:
         head = b""
         if not self._opened:
             self._opened = True
-            head, words = HEAD, self._answer.opening() + words
+            head, words = HEAD % self._beside(), self._answer.opening() + words
         if self._script.is_dressed:
             words = frames.dress(words, self._script)
         if self._script.split:

@@ -55,6 +55,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     split: Count = 0
     conversation_id: str = ""
     agent_status: str = ""
+    headers: Flag = 0
     tool_call: str = ""
     calls: str = ""
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httptools
 import msgspec
 
-from frontdesk.model_stub import frames
+from frontdesk.model_stub import embeddings, frames
 from frontdesk.model_stub.calls import Call, Calls
 from frontdesk.model_stub.playback import Playback
 from frontdesk.model_stub.script import NAME, Script, ScriptError, UnknownModelError, parse
@@ -80,14 +80,13 @@ class Connection(Protocol):
         self._url = b""
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._authorized = False
+        self._headers: dict[str, str] = {}
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"authorization":
-            self._authorized = bool(value)
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)
@@ -114,22 +113,35 @@ class Connection(Protocol):
             self.transport.close()
 
     def chat(self, _query: str) -> None:
+        self._take(self._play, self._chat_request)
+
+    def embeddings(self, _query: str) -> None:
+        self._take(self._embed, self._request)
+
+    def _take(
+        self, answer: Callable[[dict[str, Any], Script, bytes], None], read: Callable[[bytes], dict[str, Any]]
+    ) -> None:
         body = b"".join(self._body)
         try:
-            request = self._request(body)
+            request = read(body)
             script = parse(request["model"])
         except UnknownModelError as error:
             self._refuse(404, str(error), code="model_not_found")
         except ValueError as error:
             self._refuse(400, str(error))
         else:
-            self._play(request, script, body)
+            answer(request, script, body)
 
     @staticmethod
     def _request(body: bytes) -> dict[str, Any]:
         request = msgspec.json.decode(body)
         if not isinstance(request, dict) or not isinstance(request.get("model"), str):
             raise ScriptError("The body must be an object with a text as `model`")
+        return request
+
+    @classmethod
+    def _chat_request(cls, body: bytes) -> dict[str, Any]:
+        request = cls._request(body)
         messages = request.get("messages")
         if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
             raise ScriptError("`messages` must be a list of objects")
@@ -137,18 +149,33 @@ class Connection(Protocol):
 
     def _play(self, request: dict[str, Any], script: Script, body: bytes) -> None:
         calls = self._provider.calls
-        call, faulty = calls.start(request["model"], script, body, authorized=self._authorized)
-        if not faulty:
-            script = script.without_faults()
+        call, script = self._started(request, script, body)
         answer = frames.Answer(script, call_id=f"chatcmpl-{uuid4().hex[:29]}", created=int(time()), request=request)
         if script.status != HTTPStatus.OK or script.html:
             self._later(call, script.first_ms, lambda: self._fail(call, script))
         elif script.plain or not request.get("stream"):
             wait = script.first_ms + script.pause_ms * len(answer.texts)
-            self._later(call, wait, lambda: self._whole(call, answer))
+            self._later(call, wait, lambda: self._whole(call, script, answer))
         else:
             self._playback = Playback(self, script, answer, call=call, calls=calls)
             self._playback.begin(self._provider.loop, self._provider.wheel)
+
+    def _embed(self, request: dict[str, Any], script: Script, body: bytes) -> None:
+        whole = embeddings.answer(request)
+        call, script = self._started(request, script, body)
+
+        def respond() -> None:
+            if script.status != HTTPStatus.OK or script.html:
+                self._fail(call, script)
+            else:
+                self._provider.calls.end(call, "completed")
+                self._respond(200, whole, headers=_beside(script))
+
+        self._later(call, script.first_ms, respond)
+
+    def _started(self, request: dict[str, Any], script: Script, body: bytes) -> tuple[Call, Script]:
+        call, faulty = self._provider.calls.start(script, request["model"], body=body, headers=self._headers)
+        return call, script if faulty else script.without_faults()
 
     def _later(self, call: Call, wait_ms: float, respond: Callable[[], None]) -> None:
         self._waiting = call
@@ -162,7 +189,7 @@ class Connection(Protocol):
 
     def _fail(self, call: Call, script: Script) -> None:
         self._provider.calls.end(call, "failed")
-        headers = [f"Retry-After: {script.retry_after}"] if script.retry_after else []
+        headers = [*_beside(script), *([f"Retry-After: {script.retry_after}"] if script.retry_after else [])]
         if HTTPStatus.MULTIPLE_CHOICES <= script.status < HTTPStatus.BAD_REQUEST:
             headers.append("Location: /v1/models")
         if script.html:
@@ -171,10 +198,10 @@ class Connection(Protocol):
         body = frames.error_body(f"Told to answer {script.status}; the key was {frames.SECRET}")
         self._respond(script.status, body, headers=headers)
 
-    def _whole(self, call: Call, answer: frames.Answer) -> None:
+    def _whole(self, call: Call, script: Script, answer: frames.Answer) -> None:
         call.tokens_sent = len(answer.texts)
         self._provider.calls.end(call, "completed")
-        self._respond(200, answer.whole())
+        self._respond(200, answer.whole(), headers=_beside(script))
 
     def models(self, _query: str) -> None:
         listed = [{"id": name, "object": "model", "created": 1767225600, "owned_by": "frontdesk"} for name in MODELS]
@@ -204,8 +231,13 @@ class Connection(Protocol):
         self.finished()
 
 
+def _beside(script: Script) -> list[str]:
+    return list(frames.HEADERS) if script.headers else []
+
+
 ROUTES: dict[tuple[str, str], Callable[[Connection, str], None]] = {
     ("POST", "/v1/chat/completions"): Connection.chat,
+    ("POST", "/v1/embeddings"): Connection.embeddings,
     ("GET", "/v1/models"): Connection.models,
     ("GET", "/stub/calls"): Connection.list_calls,
     ("GET", "/stub/open"): Connection.count_open,

@@ -109,6 +109,13 @@ class Response:
         if self._ended is not None:
             reader.end(*self._ended)
 
+    def hold(self) -> None:
+        """Read no more for now, so that the sender has to wait."""
+        self._connection.hold()
+
+    def go_on(self) -> None:
+        self._connection.go_on()
+
     def leave(self, *, at_once: bool) -> None:
         """No more is wanted. A connection whose response is whole is kept; any other is closed, `at_once` or in a
         moment in which its end may still come.
@@ -149,6 +156,7 @@ class _Connection(asyncio.Protocol):
         self._reusable = False
         self._spoiled = False
         self._left = False
+        self._held = False
 
     def ask(self, request: bytes) -> "asyncio.Future[Response]":
         self._asked = self._loop.create_future()
@@ -169,6 +177,16 @@ class _Connection(asyncio.Protocol):
             self.abort()
         else:
             self._timer = self._loop.call_later(GOODBYE_SECONDS, self.abort)
+
+    def hold(self) -> None:
+        if not self._held and not self._transport.is_closing():
+            self._held = True
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        if self._held and not self._transport.is_closing():
+            self._held = False
+            self._transport.resume_reading()
 
     def abort(self) -> None:
         self._stop_timer()
@@ -250,6 +268,7 @@ class _Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         self._stop_timer()
+        self.go_on()
         self._response = None
         if self._spoiled or not self._reusable or self._transport.is_closing():
             self._transport.abort()

@@ -24,7 +24,7 @@ class OpenAIHttpLanguageModel:
 
     `timeout` bounds the way to the first byte, retries and their pauses included, and then each silence between two
     reads. A call is retried before its first byte only. Nothing but `base_url` is ever called. Must be used within one
-    event loop.
+    event loop. `client` has its connections.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class OpenAIHttpLanguageModel:
         headers = {"Accept-Encoding": "identity", "User-Agent": "frontdesk"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
-        self._client = HttpClient(base_url, headers=headers, connect_timeout=connect_timeout)
+        self.client = HttpClient(base_url, headers=headers, connect_timeout=connect_timeout)
         self._timeout = timeout
         self._max_retries = max_retries
         self._max_event_bytes = max_event_bytes
@@ -64,7 +64,7 @@ class OpenAIHttpLanguageModel:
         return wire.model_list(await self._retried(attempt))
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self.client.aclose()
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ class OpenAIHttpLanguageModel:
         """A response with status 200 whose body is to be read."""
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"} if body else {}
         try:
-            response = await self._client.send(method, path, body, headers=headers)
+            response = await self.client.send(method, path, body, headers=headers)
         except HttpError as error:
             raise wire.failure(error.kind) from error
         if response.status != 200:  # noqa: PLR2004  the one status that carries an answer

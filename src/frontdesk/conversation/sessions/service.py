@@ -2,6 +2,7 @@
 
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -28,6 +29,7 @@ from frontdesk.kit.ids import is_id, new_id
 from frontdesk.ports.thread_log import ThreadLog
 
 _SESSION_ID_BYTES = 24
+Permit = Callable[[], Awaitable[None]]
 
 
 class SessionService:
@@ -85,11 +87,13 @@ class SessionService:
 
         return await self._database.write(work)
 
-    async def open_named(self, principal: Principal, name: str) -> tuple[Principal, str]:
+    async def open_named(
+        self, principal: Principal, name: str, *, permit: Permit | None = None
+    ) -> tuple[Principal, str]:
         """The conversation that a caller calls so: a session that they hold or a thread of theirs with this id, or the
         session of theirs with this name, which is made if there is none. In whose name it is used, and the thread's id.
 
-        Raises `NotAllowedError`.
+        `permit` is asked before one is made. Raises `NotAllowedError`, and what `permit` raises.
         """
         session_id = _id_of_named(principal, name)
 
@@ -113,6 +117,8 @@ class SessionService:
             return principal, thread.id
 
         found = await self._database.read(find)
+        if found is None and permit is not None:
+            await permit()
         while found is None:
             with suppress(IntegrityError):  # somebody has made it in this moment
                 found = await self._database.write(lambda connection: find(connection) or make(connection))

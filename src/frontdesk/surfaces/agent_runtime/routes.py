@@ -58,13 +58,13 @@ async def answer_message(request: Request, body: Annotated[dict[str, Any], Body(
     message = of_object(body)
     _, thread_id = await held.sessions.open_named(GATEWAYS, session_id)
     if isinstance(message, UserMessage):
-        return await _answer(request, thread_id, message, given)
+        return await _answer(request, thread_id, message, given=given)
     if isinstance(message, ToolResult | HitlDecision):
         return await _go_on(held, thread_id, message)
     raise BadMessageError("type must be user_message, tool_result or hitl_decision")
 
 
-async def _answer(request: Request, thread_id: str, message: UserMessage, given: str | None) -> EventStream[Event]:
+async def _answer(request: Request, thread_id: str, message: UserMessage, *, given: str | None) -> EventStream[Event]:
     """Of two messages at once the later one counts: the gateway says when one may come."""
     held = services(request)
     held.conversation.require_model()

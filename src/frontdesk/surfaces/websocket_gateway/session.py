@@ -21,7 +21,7 @@ from frontdesk.http.open_sockets import place_of
 from frontdesk.http.services import Services
 from frontdesk.http.socket_server import text_frame
 from frontdesk.http.sockets import NOT_ALLOWED, TRY_AGAIN, UNAUTHENTICATED, Opening
-from frontdesk.identity.principal import Principal
+from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.time_limit import time_limit
 from frontdesk.surfaces.agent_input import BadMessageError, Resume, parse, parse_after
 from frontdesk.surfaces.agent_messages import AnswerMessages, Seq, error_message
@@ -42,12 +42,13 @@ class SocketSession:
 
     def __init__(self, services: Services, opening: Opening, name: str) -> None:
         self.holder = opening.holder
-        self.place = place_of(opening.holder.principal, opening.address_site)
+        self.place = place_of(opening.holder.principal, opening.address)
         self.wire = opening.wire
         self.blocked_since: float | None = None
         self.wrote_at = 0.0
         self._services = services
         self._name = name
+        self._address = opening.address
         self._incoming: Incoming | None = None
         self._owner = opening.holder.principal
         self._reader: AnswersReader | None = None
@@ -108,6 +109,8 @@ class SocketSession:
             await self._serve(after)
         except UnavailableError as error:
             self.wire.close(TRY_AGAIN, error.detail)
+        except TooManyRequestsError as error:
+            self.wire.close(TOO_MANY, error.detail)
         except FrontdeskError as error:
             self.wire.close(NOT_ALLOWED, error.detail)
         except Exception:  # the request's boundary: whatever it is, the client gets a close code and not its text
@@ -119,13 +122,21 @@ class SocketSession:
 
     async def _serve(self, after: str | None) -> None:
         with time_limit(self._services.settings.database_timeout_seconds):
-            principal, thread_id = await self._services.sessions.open_named(self.holder.principal, self._name)
+            principal, thread_id = await self._services.sessions.open_named(
+                self.holder.principal, self._name, permit=self._permit
+            )
         self._incoming, self._owner = Incoming(self._services, thread_id), principal
         self._follow(principal, thread_id, self._seq(after))
         while not self.wire.lost:
             await self._step()
             if self._reader is not None and self._reader.ended:
                 self.wire.close(GONE, "The session is gone")
+
+    async def _permit(self) -> None:
+        """Strangers may not fill the database. Raises `TooManyRequestsError`."""
+        principal = self.holder.principal
+        if principal.kind is PrincipalKind.visitor and self.holder != self._services.tickets.this_machine():
+            await self._services.session_throttle.take(self._address)
 
     def _seq(self, after: str | None) -> Seq | None:
         """What the address gives; what it cannot mean is told, and is as if it were not there."""

@@ -1,0 +1,1 @@
+"""What each caller has used of the model, by day, and the limits on it."""
