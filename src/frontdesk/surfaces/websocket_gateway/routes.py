@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 
 from frontdesk import __version__
 from frontdesk.http.description import problems
-from frontdesk.http.routing import USER_OR_NOBODY, Declaration, api_router, bearer_token, public
+from frontdesk.http.routing import USER_OR_VISITOR, Declaration, api_router, bearer_token, public
 from frontdesk.http.services import operations, services
 from frontdesk.http.sockets import Opening, held_socket, require_anonymous
 from frontdesk.identity.tickets import LIFE_SECONDS, VISITOR_KEY, Holder
@@ -45,7 +45,7 @@ async def _admit_holder(connection: HTTPConnection) -> Holder | None:
     return Holder.of(await services(connection).tokens.standing(token))
 
 
-TicketHolder = Annotated[Holder | None, Depends(Declaration(USER_OR_NOBODY.scheme_name, _admit_holder))]
+TicketHolder = Annotated[Holder | None, Depends(Declaration(USER_OR_VISITOR.scheme_name, _admit_holder))]
 
 
 @router.post("/ws-tickets", status_code=201, responses=problems(400, 401, 408, 413, 422, 503))
