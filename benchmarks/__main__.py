@@ -20,6 +20,7 @@ from benchmarks.measures import (
     paced,
     shared_log,
     vector_index,
+    websocket,
 )
 from benchmarks.programs import BenchmarkError
 
@@ -31,6 +32,7 @@ MEASURES: dict[str, ModuleType] = {
     "idle_streams": idle_streams,
     "messages": messages,
     "shared_log": shared_log,
+    "websocket": websocket,
     "llm_proxy": llm_proxy,
     "vector_index": vector_index,
 }

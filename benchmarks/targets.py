@@ -12,6 +12,9 @@ HTTPX, AIOHTTP, NGINX, LITELLM = "httpx relay", "aiohttp relay", "nginx", "LiteL
 ALONE, SHARED = "in process", "shared"
 ONE, OWN, HERE, ELSEWHERE = "1 replica", "2 with own logs", "2, read where made", "2, read elsewhere"
 
+# Of `websocket`: the two wires of one server.
+STREAMS, SOCKETS = "event streams", "sockets"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -42,6 +45,16 @@ def _own(measure: str, metric: str) -> Callable[[Results], Figure]:
 
 def _within(measure: str, metric: str, other: str) -> Callable[[Results], Figure]:
     return lambda results: results[measure][OURS][metric].over(results[measure][OURS][other])
+
+
+def _sockets(metric: str, *, over_streams: bool = True) -> Callable[[Results], Figure]:
+    """A figure of the sockets, over that of the event streams of the same round."""
+
+    def figure(results: Results) -> Figure:
+        rows = results["websocket"]
+        return rows[SOCKETS][metric].over(rows[STREAMS][metric]) if over_streams else rows[SOCKETS][metric]
+
+    return figure
 
 
 def _of(contender: str, metric: str, other: tuple[str, str] | None = None) -> Callable[[Results], Figure]:
@@ -116,4 +129,7 @@ TARGETS = (
         for scene in ("all", "1_percent")
     ),
     _most("Event loop while the packaged embedder works, longest lag, ms", 50, _lag),
+    _least("Tokens per core: sockets / event streams", 0.4, _sockets("tokens_per_cpu_second")),
+    _most("500 x 20 ms: token latency p95, sockets / event streams", 1.5, _sockets("p95_ms")),
+    _most("Memory of an idle socket of 2,000, KiB", 40, _sockets("kib_per_idle_socket", over_streams=False)),
 )

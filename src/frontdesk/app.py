@@ -4,6 +4,7 @@ import gc
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import StrEnum
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,21 +23,32 @@ from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.measurements import Measurements
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
+from frontdesk.surfaces.agent_runtime import routes as agent_runtime
 from frontdesk.surfaces.agents_api import routes as agents
 from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
+from frontdesk.surfaces.websocket_gateway import routes as websocket_gateway
 
 _YOUNG_OBJECTS = 20_000
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 
 
-def create_app(settings: Settings) -> "Application":
+class Role(StrEnum):
+    """What a process serves. In every role it has a database and a core of its own, and makes what it answers."""
+
+    everything = "everything"
+    gateway = "gateway"
+    agent = "agent"
+
+
+def create_app(settings: Settings, role: Role = Role.everything) -> "Application":
     """The whole program as one application; its lifespan opens and closes everything. Raises `ConfigurationError`."""
-    configure_logging(level=settings.log_level, form=settings.log_format)
+    level = settings.log_level if role is Role.everything else settings.gateway_log_level
+    configure_logging(level=level, form=settings.log_format)
     configure_tracing(settings.otlp_endpoint, version=__version__)
-    return Application(settings)
+    return Application(settings, role)
 
 
 class Application:
@@ -44,9 +56,9 @@ class Application:
     there.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, role: Role = Role.everything) -> None:
         self._settings = settings
-        self.http = build_http(settings, lifespan=self._lifespan)
+        self.http = build_http(settings, lifespan=self._lifespan, role=role)
         self._outer: ASGIApp = self.http
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,6 +71,7 @@ class Application:
     def send_readers_away(self) -> None:
         """Before the end: whoever reads an answer that goes on is to read it elsewhere."""
         self.http.state.services.streams.send_away()
+        self.http.state.services.sockets.send_away()
 
     @asynccontextmanager
     async def _lifespan(self, http: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
@@ -69,7 +82,7 @@ class Application:
             yield {ADMISSION: _admission(self._settings, services.measurements)}
 
 
-def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
+def build_http(settings: Settings, *, lifespan: Lifespan | None = None, role: Role = Role.everything) -> FastAPI:
     """The routes of every surface. Raises `ConfigurationError` when one does not declare its authentication, or the
     prefix is where OpenAI's API stands.
     """
@@ -81,16 +94,29 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
         lifespan=lifespan,
         openapi_url=f"{settings.api_prefix}/openapi.json",
     )
+    if role is not Role.agent:
+        _include_users_surfaces(http, settings)
+    if role is Role.gateway:
+        http.include_router(websocket_gateway.health_router)
+    else:
+        http.include_router(agent_runtime.router)
+    if role is Role.agent:
+        http.include_router(agent_runtime.health_router)
+    http.include_router(operations.router)
+    require_declared(http)
+    problems.handle(http)
+    return http
+
+
+def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
     for module in (accounts, threads, messages, executions, models, agents):
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):
         http.include_router(module.router)
+    http.include_router(websocket_gateway.router, prefix=settings.api_prefix)
+    http.router.routes.append(websocket_gateway.socket_route)
     http.include_router(llm_proxy.router)
-    http.include_router(operations.router)
-    require_declared(http)
-    problems.handle(http)
-    return http
 
 
 def _admission(settings: Settings, measurements: Measurements) -> Admission:

@@ -56,6 +56,10 @@ class ForbiddenError(FrontdeskError):
     code, status, title = "forbidden", 403, "Not permitted"
 
 
+class OriginRefusedError(ForbiddenError):
+    code, title = "origin_refused", "Pages of this origin may not connect"
+
+
 class NotAllowedError(ForbiddenError):
     code, title = "not_allowed", "Your allow lists do not include this product or agent"
 

@@ -61,6 +61,19 @@ class Settings(BaseSettings):
         default=SecretStr(DEFAULT_INTERNAL_KEY), validation_alias="gateway__internal_api_key"
     )
 
+    gateway_agent_url: str | None = Field(default=None, validation_alias="gateway__agent_url")
+    gateway_request_timeout: float = Field(default=30.0, gt=0, validation_alias="gateway__request_timeout")
+    gateway_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="DEBUG", validation_alias="gateway__log_level"
+    )
+    gateway_version: str | None = Field(default=None, validation_alias="gateway__version")
+    # `loopback` is what `auto` comes to when the program listens on this machine alone.
+    gateway_allow_anonymous: Literal["auto", "loopback", "true", "false"] = Field(
+        default="auto", validation_alias="gateway__allow_anonymous"
+    )
+    gateway_allowed_origins: str = Field(default="", validation_alias="gateway__allowed_origins")
+    gateway_sockets_per_caller: int = Field(default=2500, ge=1, validation_alias="gateway__sockets_per_caller")
+
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     requests_at_once: int = Field(default=32, ge=4)
     requests_waiting: int = Field(default=128, ge=0)
@@ -71,6 +84,7 @@ class Settings(BaseSettings):
     login_window_seconds: int = Field(default=300, ge=1)
 
     agents_file: str | None = None
+    default_agent: str | None = Field(default=None, pattern=r"^(model|(python|remote):[A-Za-z0-9_.-]{1,64})$")
     tools_file: str | None = None
     tool_max_response_bytes: int = Field(default=1_048_576, ge=1024)
     api_base_url: str | None = Field(default=None, validation_alias="api_base_url")
@@ -116,6 +130,11 @@ class Settings(BaseSettings):
     def forwarded_cookies(self) -> frozenset[str]:
         """The names of the cookies that go along to the back end."""
         return frozenset(name.strip() for name in self.forwarded_cookie_names.split(",") if name.strip())
+
+    @cached_property
+    def allowed_origins(self) -> frozenset[str]:
+        """The origins whose pages may open sockets beside the gateway's own."""
+        return frozenset(origin.strip() for origin in self.gateway_allowed_origins.split(",") if origin.strip())
 
     @property
     def has_default_jwt_secret(self) -> bool:

@@ -32,6 +32,7 @@ from chaos import (
     sends,
     slow_readers,
     soak,
+    sockets,
     stops,
     temporal_away,
     tool_kills,
@@ -120,6 +121,8 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
             lambda s, b, f: tool_kills.prove_tool_kills(s, b, f, kills=200 if long else 40),
             tool_kills.settings,
         ),
+        "sockets": (lambda s, _b, _f: sockets.prove_socket_cuts(s, cuts=1_000 if long else 200), {}),
+        "frames": (lambda s, _b, _f: sockets.prove_frames(s, frames=100_000 if long else 10_000), {}),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
         "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),
     }
@@ -152,6 +155,7 @@ def scaled_proofs(chosen: argparse.Namespace) -> dict[str, tuple[ProveScaled, di
             hops.SETTINGS,
         ),
         "drain": (lambda t, _b: drain.prove_drains(t, drains=200 if long else 20, streams=500 if long else 20), {}),
+        "sockets": (lambda t, _b: sockets.prove_socket_hops(t, cuts=1_000 if long else 200), {}),
         "herd": (lambda t, _b: drain.prove_herd(t, readers=2_000 if long else 200), {}),
         "limits": (
             lambda t, _b: limits.prove_limits(

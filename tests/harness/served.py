@@ -9,17 +9,20 @@ import httpx
 import uvicorn
 from fastapi import APIRouter
 
-from frontdesk.app import create_app
+from frontdesk.app import Role, create_app
 from frontdesk.http.server import GatewayProtocol
+from frontdesk.http.socket_server import GatewaySocket
 from frontdesk.settings import Settings
 
 _READY_SECONDS = 20
 
 
 @asynccontextmanager
-async def served(settings: Settings, *more: APIRouter) -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    settings: Settings, *more: APIRouter, role: Role = Role.everything
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the running application, with the API's prefix as its base, and with routes beside its own."""
-    application = create_app(settings)
+    application = create_app(settings, role)
     for router in more:
         application.http.include_router(router)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
@@ -27,6 +30,8 @@ async def served(settings: Settings, *more: APIRouter) -> AsyncIterator[httpx.As
         config = uvicorn.Config(
             application,
             http=GatewayProtocol,
+            ws=GatewaySocket,
+            ws_max_size=settings.max_body_bytes,
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -19,7 +19,7 @@ from harness.threads_client import ThreadsClient
 PASSWORD = "correct horse battery staple"
 POLL_SECONDS = 0.02
 START_SECONDS = 100.0
-UNPREFIXED = {"api_base_url", "forwarded_cookie_names", "gateway__internal_api_key"}
+UNPREFIXED = {"api_base_url", "forwarded_cookie_names"}
 # Below the range from which the kernel takes the ports of outgoing connections: a restart finds its port free.
 PORTS = range(18600, 18900)
 
@@ -28,6 +28,7 @@ class Server:
     """`settings` are environment variables without their prefix `CHAT_`, in lower case, or whole ones in upper case.
 
     `workers` are the addresses of processes that make its answers: what is measured is measured of all together.
+    `command` is the program's: `serve`, `gateway` or `agent`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Server:
         settings: dict[str, object],
         ports: range = PORTS,
         workers: Sequence[str] = (),
+        command: str = "serve",
     ) -> None:
         self.port = lasting_port(ports)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -61,7 +63,7 @@ class Server:
         named = {_variable(name): str(value) for name, value in chosen.items()}
         self.process = Process(
             "frontdesk",
-            "serve",
+            command,
             "--port",
             str(self.port),
             log=self.log,
@@ -161,7 +163,8 @@ class Server:
 
 
 def _variable(setting: str) -> str:
-    return setting.upper() if setting in UNPREFIXED else f"CHAT_{setting.upper()}"
+    is_whole = setting in UNPREFIXED or setting.startswith("gateway__")
+    return setting.upper() if is_whole else f"CHAT_{setting.upper()}"
 
 
 @asynccontextmanager

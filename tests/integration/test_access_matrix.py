@@ -32,6 +32,7 @@ WITHOUT_TOKEN = {
 # Each protected route, with a body that it accepts.
 MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /auth/logout": None,
+    "POST /ws-tickets": {},
     "GET /auth/me": None,
     "GET /models": None,
     "POST /threads": {"title": "mine"},
@@ -68,6 +69,7 @@ MATRIX: dict[str, dict[str, Any] | None] = {
 }
 # They take no ids of ours: tests of the proxy are their own.
 PROXY = {
+    "POST /agent/message/stream",
     "POST /v1/chat/completions",
     "POST /v1/embeddings",
     "GET /v1/models",

@@ -104,4 +104,5 @@ def test_the_document_is_whole(gateway: str) -> None:
                 if int(status) >= 400:
                     assert set(response["content"]) == {"application/problem+json"}, told
             is_open = operation["security"] in ([], [{}, {"user": []}], [{}, {"operator": []}])
-            assert is_open or (operation["security"] == [{"user": []}] and "401" in operation["responses"]), path
+            is_protected = operation["security"] in ([{"user": []}], [{"internal": []}])
+            assert is_open or (is_protected and "401" in operation["responses"]), path

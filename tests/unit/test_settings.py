@@ -35,9 +35,12 @@ def test_the_example_names_every_setting_and_no_other() -> None:
 
 def test_the_example_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     default = Settings(_env_file=None)
+    fields = {
+        str(field.validation_alias or f"CHAT_{name}").upper(): name for name, field in Settings.model_fields.items()
+    }
     for name, (value, has_default) in lines().items():
         if not has_default:
-            assert getattr(default, name.removeprefix("CHAT_").lower()) is None, name
+            assert getattr(default, fields[name]) is None, name
             continue
         monkeypatch.setenv(name, value)
     assert Settings(_env_file=None) == default

@@ -98,16 +98,28 @@ def _python(name: str, entry: PythonEntry, place: str) -> DeclaredPythonAgent:
     return DeclaredPythonAgent(name=name, path=entry.agent, place=place)
 
 
-def _remote(name: str, entry: RemoteEntry, place: str) -> DeclaredRemoteAgent:
-    url = urlsplit(entry.url)
+def require_url(text: str, place: str) -> str:
+    """The address of a runtime, without a trailing slash. Raises `ConfigurationError`."""
+    try:
+        return _url(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{place}: {error}") from error
+
+
+def _url(text: str) -> str:
+    url = urlsplit(text)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ValueError("url: it begins with http:// or https:// and names a host")
-    is_plain = entry.url.isascii() and entry.url.isprintable() and " " not in entry.url
+    is_plain = text.isascii() and text.isprintable() and " " not in text
     if not is_plain or url.port == 0 or url.username is not None or url.query or url.fragment:
         raise ValueError("url: it has a host, maybe a port and a path, and nothing else")
+    return text.rstrip("/")
+
+
+def _remote(name: str, entry: RemoteEntry, place: str) -> DeclaredRemoteAgent:
     return DeclaredRemoteAgent(
         name=name,
-        url=entry.url.rstrip("/"),
+        url=_url(entry.url),
         key_env=entry.key_env,
         timeout=entry.timeout_seconds,
         place=place,

@@ -1,5 +1,8 @@
 """What answers in a thread, put together: the tools of CHAT_TOOLS_FILE and the runtimes of CHAT_AGENTS_FILE."""
 
+from datetime import UTC, datetime
+from uuid import UUID
+
 from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.python_agent import PythonAgent, imported_agent, is_of_sdk
 from frontdesk.adapters.language_model.remote_agent import RemoteAgent
@@ -7,8 +10,13 @@ from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.http import HttpToolSource
 from frontdesk.adapters.tool_source.openapi import OpenApiToolSource
 from frontdesk.adapters.tool_source.python import PythonToolSource
-from frontdesk.agents.models import AgentKind
-from frontdesk.agents.runtimes_file import DeclaredPythonAgent, DeclaredRemoteAgent, read_agents_file
+from frontdesk.agents.models import Agent, AgentKind, Limits
+from frontdesk.agents.runtimes_file import (
+    DeclaredPythonAgent,
+    DeclaredRemoteAgent,
+    read_agents_file,
+    require_url,
+)
 from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.agents.tools.catalogue_file import read_tools_file
 from frontdesk.agents.tools.declarations import DeclaredMcpServer
@@ -19,6 +27,9 @@ from frontdesk.kit.clock import Clock
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.tool_source import ToolSource
 from frontdesk.settings import Settings, named_secret
+
+_DEFAULT = "agent runtime"  # no name that the file of runtimes could have
+_MOST_STEPS, _MOST_SECONDS = 100, 3600.0
 
 
 def tool_catalogue(settings: Settings) -> ToolCatalogue:
@@ -42,11 +53,56 @@ def tool_catalogue(settings: Settings) -> ToolCatalogue:
 def agent_runtimes(settings: Settings, model: LanguageModel, models: ModelList, *, clock: Clock) -> AgentRuntimes:
     """The runtimes of CHAT_AGENTS_FILE, and `model` for every agent without one. Raises `ConfigurationError`."""
     file = read_agents_file(settings.agents_file)
+    default: dict[str, LanguageModel] = (
+        {} if settings.gateway_agent_url is None else {_DEFAULT: _default_runtime(settings, clock)}
+    )
     runtimes: dict[AgentKind, dict[str, LanguageModel]] = {
         AgentKind.python: {one.name: _python_agent(one, settings, models, clock=clock) for one in file.python},
-        AgentKind.remote: {one.name: _remote_agent(one, clock) for one in file.remote},
+        AgentKind.remote: {**default, **{one.name: _remote_agent(one, clock) for one in file.remote}},
     }
     return AgentRuntimes(model, runtimes)
+
+
+def default_agent(settings: Settings, runtimes: AgentRuntimes, tools: ToolCatalogue) -> Agent | None:
+    """Who answers where no agent is named: the runtime at GATEWAY__AGENT_URL, else what CHAT_DEFAULT_AGENT says, with
+    all tools that there are, else the model alone. It is no record of anybody's. Raises `ConfigurationError`.
+    """
+    kind, _, runtime = (settings.default_agent or "").partition(":")
+    if settings.gateway_agent_url is not None:
+        kind, runtime = AgentKind.remote, _DEFAULT
+    elif settings.default_agent is None:
+        return None
+    elif runtime not in runtimes.names.get(AgentKind(kind), ()) and kind != AgentKind.model:
+        raise ConfigurationError(f"CHAT_DEFAULT_AGENT: CHAT_AGENTS_FILE declares no {kind} runtime {runtime}")
+    nobody, epoch = str(UUID(int=0)), datetime.fromtimestamp(0, UTC)
+    return Agent(
+        id=nobody,
+        owner_id=nobody,
+        name=_DEFAULT,
+        kind=AgentKind(kind),
+        runtime=runtime or None,
+        model=None,
+        instructions="",
+        tools=[] if runtime == _DEFAULT else [tool.name for tool in tools.list()],
+        temperature=None,
+        limits=Limits(max_steps=_MOST_STEPS, max_seconds=_MOST_SECONDS),
+        users=None,
+        metadata={},
+        is_deleted=False,
+        created_at=epoch,
+        updated_at=epoch,
+    )
+
+
+def _default_runtime(settings: Settings, clock: Clock) -> RemoteAgent:
+    return RemoteAgent(
+        require_url(settings.gateway_agent_url or "", "GATEWAY__AGENT_URL"),
+        name=_DEFAULT,
+        key=settings.internal_api_key.get_secret_value(),
+        timeout=settings.gateway_request_timeout,
+        clock=clock,
+        to_client=True,
+    )
 
 
 def _python_agent(declared: DeclaredPythonAgent, settings: Settings, models: ModelList, *, clock: Clock) -> PythonAgent:

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
 from frontdesk.adapters.execution_engine.runner import ExecutionRunner
+from frontdesk.bootstrap.agents import default_agent
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts
 from frontdesk.conversation.asking import Asking
@@ -87,4 +88,5 @@ def execution_runner(parts: Parts, *, patience: float | None = None) -> Executio
         tick=settings.engine_tick_seconds,
         context_messages=settings.llm_context_messages,
         patience=patience,
+        default_agent=default_agent(settings, parts.runtimes, parts.tools),
     )

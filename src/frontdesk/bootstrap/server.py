@@ -15,6 +15,7 @@ from frontdesk.conversation.health import Health
 from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.sessions.answers import AnswersSource
 from frontdesk.conversation.sessions.feed import SessionFeed
 from frontdesk.conversation.sessions.invoking import ToolInvoker
 from frontdesk.conversation.sessions.reports import BackEndReports
@@ -23,10 +24,12 @@ from frontdesk.conversation.sessions.source import SessionSource
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
+from frontdesk.http.open_sockets import OpenSockets
 from frontdesk.http.services import Services
 from frontdesk.identity.limits import LoginThrottle, SessionThrottle
 from frontdesk.identity.passwords import Passwords
 from frontdesk.identity.standings import Standings
+from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.usage.ledger import UsageLedger
 from frontdesk.identity.usage.service import UsageService
@@ -86,7 +89,10 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             session_throttle=SessionThrottle(limiter, per_minute=settings.sessions_per_address),
             session_feed=_session_feed(stack, parts, feed),
             invoker=await _invoker(stack, parts),
+            answers=AnswersSource(database=database, log=log, feed=feed),
+            tickets=Tickets(database, clock, secret=settings.jwt_secret_key.get_secret_value(), standings=standings),
             streams=streams,
+            sockets=await _sockets(stack, parts),
             measurements=measurements,
             models=parts.models,
             relay=parts.relay,
@@ -101,6 +107,21 @@ def _session_feed(stack: AsyncExitStack, parts: Parts, answers: Feed) -> Session
     reports = BackEndReports(events, period=parts.settings.session_poll_seconds, clock=parts.clock)
     stack.push_async_callback(reports.aclose)
     return SessionFeed(SessionSource(database=parts.database, log=parts.log, answers=answers, reports=reports))
+
+
+async def _sockets(stack: AsyncExitStack, parts: Parts) -> OpenSockets:
+    settings = parts.settings
+    sockets = OpenSockets(
+        parts.database,
+        measurements=parts.measurements,
+        patience=settings.slow_reader_seconds,
+        message_seconds=settings.body_timeout_seconds,
+        per_caller=settings.gateway_sockets_per_caller,
+    )
+    await sockets.open()
+    stack.push_async_callback(sockets.aclose)
+    parts.measurements.watch("frontdesk_sockets_open", "WebSockets open now", lambda: len(sockets))
+    return sockets
 
 
 async def _invoker(stack: AsyncExitStack, parts: Parts) -> ToolInvoker:

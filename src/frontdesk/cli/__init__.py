@@ -15,6 +15,8 @@ from frontdesk.cli.failures import CommandError
 _COMMANDS = {
     "up": ("frontdesk.cli.up.command", "Run everything on this machine with nothing configured."),
     "serve": ("frontdesk.cli.serve", "Run the gateway."),
+    "gateway": ("frontdesk.cli.gateway", "Run the gateway before an agent's runtime elsewhere."),
+    "agent": ("frontdesk.cli.agent", "Run the agent's runtime for gateways elsewhere."),
     "worker": ("frontdesk.cli.worker", "Make the answers, over Temporal."),
     "migrate": ("frontdesk.cli.migrate", "Bring the database to this version's schema."),
     "users": ("frontdesk.cli.users.command", "List, add and change accounts."),

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from frontdesk.app import Application, create_app
+from frontdesk.app import Application, Role, create_app
 from frontdesk.cli.listening import decided_for
 from frontdesk.http.server import GatewayProtocol
+from frontdesk.http.socket_server import GatewaySocket
 from frontdesk.settings import Settings
 
 _BACKLOG = 4096
@@ -47,13 +48,21 @@ class _GatewayServer(uvicorn.Server):
         patience.cancel()
 
 
-def run_gateway(settings: Settings, sockets: list[socket.socket], announce: Callable[[], Awaitable[None]]) -> None:
+def run_gateway(
+    settings: Settings,
+    sockets: list[socket.socket],
+    announce: Callable[[], Awaitable[None]],
+    *,
+    role: Role = Role.everything,
+) -> None:
     """Blocks. Exits the process with code 3 when the application cannot start; it has said why."""
-    application = create_app(decided_for(settings, sockets))
+    application = create_app(decided_for(settings, sockets), role)
     config = uvicorn.Config(
         application,
         loop="uvloop",
         http=GatewayProtocol,
+        ws=GatewaySocket,
+        ws_max_size=settings.max_body_bytes,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -34,11 +34,14 @@ def bind_gateway(host: str, port: int, settings: Settings) -> list[socket.socket
 
 
 def decided_for(settings: Settings, sockets: list[socket.socket]) -> Settings:
-    """With what `auto` leaves to the addresses: sessions without an account are for this machine alone."""
-    if settings.sessions_allow_anonymous != "auto":
-        return settings
+    """With what `auto` leaves to the addresses: whoever has no account comes from this machine, or not at all."""
     is_open = not all(ip_address(each.getsockname()[0].partition("%")[0]).is_loopback for each in sockets)
-    return settings.model_copy(update={"sessions_allow_anonymous": "false" if is_open else "true"})
+    decided: dict[str, str] = {}
+    if settings.sessions_allow_anonymous == "auto":
+        decided["sessions_allow_anonymous"] = "false" if is_open else "true"
+    if settings.gateway_allow_anonymous == "auto":
+        decided["gateway_allow_anonymous"] = "false" if is_open else "loopback"
+    return settings.model_copy(update=decided)
 
 
 def base_url(sockets: list[socket.socket]) -> str:

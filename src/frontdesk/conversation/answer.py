@@ -53,12 +53,13 @@ class StoredText(msgspec.Struct, frozen=True):
 class CallAsked:
     """A tool call as the model asks for it, piece by piece."""
 
-    __slots__ = ("_arguments", "decision_only", "id", "name")
+    __slots__ = ("_arguments", "decision_only", "id", "name", "to_client")
 
     def __init__(self, part: ToolCallPart) -> None:
         self.id = part.id
         self.name = part.name or ""
         self.decision_only = part.decision_only
+        self.to_client = part.to_client
         self._arguments: list[str] = [part.arguments]
 
     @property

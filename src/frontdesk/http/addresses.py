@@ -3,7 +3,7 @@
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from frontdesk.errors import ConfigurationError
 
@@ -20,7 +20,7 @@ def parse_networks(text: str) -> Networks:
         raise ConfigurationError(f"CHAT_TRUSTED_PROXIES: {error}") from error
 
 
-def client_address(request: Request, trusted: Networks) -> str:
+def client_address(request: HTTPConnection, trusted: Networks) -> str:
     """The peer; behind trusted ones, the last of `X-Forwarded-For` that is none of them. What stands before is hearsay.
 
     The server must pass the peer on as it is: uvicorn with `proxy_headers=False`.

@@ -14,20 +14,21 @@ from frontdesk.identity.principal import Principal
 
 REPLAYED = {"Idempotent-Replayed": "true"}
 _PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
-_Given = Annotated[str | None, Header(alias="Idempotency-Key", max_length=MAX_KEY_LENGTH, pattern=_PRINTABLE)]
+Given = Annotated[str | None, Header(alias="Idempotency-Key", max_length=MAX_KEY_LENGTH, pattern=_PRINTABLE)]
 
 
-async def _idempotency_key(request: Request, caller: Caller, given: _Given = None) -> IdempotencyKey | None:
-    return None if given is None else await _key(request, caller, given)
+async def _idempotency_key(request: Request, caller: Caller, given: Given = None) -> IdempotencyKey | None:
+    return None if given is None else await idempotency_key(request, caller, given)
 
 
 async def _possible_idempotency_key(
-    request: Request, caller: PossibleCaller, given: _Given = None
+    request: Request, caller: PossibleCaller, given: Given = None
 ) -> IdempotencyKey | None:
-    return None if given is None or caller is None else await _key(request, caller, given)
+    return None if given is None or caller is None else await idempotency_key(request, caller, given)
 
 
-async def _key(request: Request, caller: Principal, given: str) -> IdempotencyKey:
+async def idempotency_key(request: Request, caller: Principal, given: str) -> IdempotencyKey:
+    """Of a request whose body was read."""
     asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
     held = services(request)
     # Keyed, because a body may hold a password: the stored digest must not let anyone try guesses.
@@ -36,10 +37,10 @@ async def _key(request: Request, caller: Principal, given: str) -> IdempotencyKe
 
 
 async def _visitors_idempotency_key(
-    request: Request, caller: PossibleVisitor, given: _Given = None
+    request: Request, caller: PossibleVisitor, given: Given = None
 ) -> IdempotencyKey | None:
     """Who has no account has no keys either: theirs is ignored."""
-    return None if given is None or caller is None else await _key(request, caller, given)
+    return None if given is None or caller is None else await idempotency_key(request, caller, given)
 
 
 Idempotency = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]

@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 
 from frontdesk.errors import BadInternalKeyError, BadTokenError, ConfigurationError, UnauthenticatedError
 from frontdesk.http.admission import PLACE, Place
@@ -178,6 +178,10 @@ class DeclaredRoute(APIRoute):
         return admitted
 
 
+class DeclaredSocketRoute(WebSocketRoute):
+    """A socket's, which authenticates for itself before anything is read: `http.sockets.held_socket` makes them."""
+
+
 @contextmanager
 def waiting_elsewhere(request: Request) -> Iterator[None]:
     """While a request waits for somebody else, others have its place."""
@@ -217,7 +221,7 @@ def require_declared(http: FastAPI) -> None:
 
 def _is_declared(route: BaseRoute) -> bool:
     is_socket = isinstance(route, APIWebSocketRoute) and len(set(_declarations(route.dependant))) == 1
-    return is_socket or isinstance(route, DeclaredRoute)
+    return is_socket or isinstance(route, DeclaredRoute | DeclaredSocketRoute)
 
 
 def api_router(prefix: str, *, tag: str) -> APIRouter:

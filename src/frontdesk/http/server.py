@@ -128,6 +128,12 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.changed is not None:
             self.changed()
 
+    def handle_websocket_upgrade(self) -> None:
+        """From here on the connection is another protocol's."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().handle_websocket_upgrade()
+
     def resume_writing(self) -> None:
         super().resume_writing()
         if self.changed is not None:

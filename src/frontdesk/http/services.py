@@ -11,13 +11,16 @@ from frontdesk.conversation.health import Health
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.sessions.answers import AnswersSource
 from frontdesk.conversation.sessions.feed import SessionFeed
 from frontdesk.conversation.sessions.invoking import ToolInvoker
 from frontdesk.conversation.sessions.service import SessionService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
+from frontdesk.http.open_sockets import OpenSockets
 from frontdesk.identity.limits import SessionThrottle
+from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
@@ -54,7 +57,10 @@ class Services(Operations):
     session_throttle: SessionThrottle
     session_feed: SessionFeed
     invoker: ToolInvoker
+    answers: AnswersSource
+    tickets: Tickets
     streams: OpenStreams
+    sockets: OpenSockets
     models: ModelList
     relay: ModelRelay
     usage: UsageService

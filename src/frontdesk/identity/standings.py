@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from frontdesk.database import Database
+from frontdesk.errors import BadTokenError
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.identity.tokens.models import refresh_families
 from frontdesk.identity.users.models import Role, users
@@ -17,9 +20,10 @@ from frontdesk.kit.clock import Clock
 MAX_AGE = 0.8  # seconds; a revocation holds everywhere within one, and the read itself takes time
 MAX_ENTRIES = 20_000
 
-_STANDING = select(
-    users.c.token_version, users.c.is_active, users.c.role, users.c.allowed_products, users.c.allowed_agents
-).where(users.c.id == bindparam("id"))
+_STANDINGS = select(
+    users.c.id, users.c.token_version, users.c.is_active, users.c.role, users.c.allowed_products, users.c.allowed_agents
+)
+_STANDING = _STANDINGS.where(users.c.id == bindparam("id"))
 _MOVE = (
     update(users)
     .where(users.c.id == bindparam("of"))
@@ -37,6 +41,10 @@ class Standing(msgspec.Struct, frozen=True):
     is_active: bool
     principal: Principal
 
+    def counts(self, version: int) -> bool:
+        """Whether credentials of this version do."""
+        return self.is_active and self.version == version
+
 
 class _Entry(msgspec.Struct, frozen=True):
     standing: Standing | None
@@ -50,11 +58,18 @@ class _Read(msgspec.Struct, frozen=True, eq=False):
 
 def read_standing(connection: Connection, user_id: str) -> Standing | None:
     row = connection.execute(_STANDING, {"id": user_id}).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _standing(row)
+
+
+def read_standings(connection: Connection, user_ids: Sequence[str]) -> dict[str, Standing]:
+    """Of those that are there, by their ids."""
+    return {row.id: _standing(row) for row in connection.execute(_STANDINGS.where(users.c.id.in_(user_ids)))}
+
+
+def _standing(row: Row[*tuple[Any, ...]]) -> Standing:
     principal = Principal(
         kind=PrincipalKind.user,
-        id=user_id,
+        id=row.id,
         is_admin=row.role == Role.admin,
         products=_allow_list(row.allowed_products),
         agents=_allow_list(row.allowed_agents),
@@ -92,6 +107,13 @@ class Standings:
         if read is None or read.began_at <= oldest:
             read = self._begin_read(user_id)
         return await asyncio.shield(read.task)
+
+    async def current(self, user_id: str, version: int) -> Standing:
+        """That of a user whose credentials of this version still count. Raises `BadTokenError`, `UnavailableError`."""
+        standing = await self.find(user_id)
+        if standing is None or not standing.counts(version):
+            raise BadTokenError
+        return standing
 
     def forget(self, user_id: str) -> None:
         """The user has changed here: the next question goes to the database."""

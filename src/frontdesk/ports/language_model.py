@@ -23,7 +23,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 class ToolCallPart(msgspec.Struct, frozen=True, gc=False):
     """A piece of a call that the model asks for: the first has `id` and `name`, the arguments come piece by piece.
 
-    With `decision_only` it makes the call itself and asks for leave alone: the decision is the call's result.
+    With `decision_only` it makes the call itself and asks for leave alone: the decision is the call's result. What is
+    `to_client` is the client's to make, whatever the tool.
     """
 
     index: int
@@ -31,6 +32,7 @@ class ToolCallPart(msgspec.Struct, frozen=True, gc=False):
     name: str | None = None
     arguments: str = ""
     decision_only: bool = False
+    to_client: bool = False
 
 
 class ActivityState(StrEnum):

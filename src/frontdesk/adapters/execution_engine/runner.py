@@ -14,6 +14,7 @@ from anyio import CancelScope
 from sqlalchemy import Connection
 
 from frontdesk.adapters.execution_engine.ticker import Ticker
+from frontdesk.agents.models import Agent
 from frontdesk.conversation.answer import Answer, Claim
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.claiming import claim_execution
@@ -84,6 +85,7 @@ class ExecutionRunner:
         tick: float,
         context_messages: int,
         patience: float | None = None,
+        default_agent: Agent | None = None,
     ) -> None:
         self._database = database
         self._turn = turn
@@ -94,6 +96,7 @@ class ExecutionRunner:
         # A lease that ends within so long has not been renewed for the patience.
         self._head_start = timedelta(seconds=0 if patience is None else max(0.0, lease - patience))
         self._context_messages = context_messages
+        self._default_agent = default_agent
         self._owner = secrets.token_hex(16)
         self._runs: dict[str, _Run] = {}
         self._is_open = False
@@ -197,6 +200,7 @@ class ExecutionRunner:
                 lease=self._lease,
                 expired=now + self._head_start,
                 context_messages=self._context_messages,
+                default_agent=self._default_agent,
             )
             return claim or executions.find_state(connection, execution_id)
 

@@ -33,12 +33,14 @@ class AgentChunks:
         data = [before + encode(text) + after for text in texts]
         return ModelChunks(self._opened(data), "".join(texts), len(data))
 
-    def call(self, call_id: str, name: str, arguments: str, *, decision_only: bool = False) -> ModelChunks:
+    def call(
+        self, call_id: str, name: str, arguments: str, *, decision_only: bool = False, to_client: bool = False
+    ) -> ModelChunks:
         """Arguments are JSON as text. The step is at its end with this, unless more calls follow."""
         number, self.calls = self.calls, self.calls + 1
         function = {"name": name, "arguments": arguments}
         piece = {"index": number, "id": call_id, "type": "function", "function": function}
-        part = ToolCallPart(number, call_id, name, arguments, decision_only)
+        part = ToolCallPart(number, call_id, name, arguments, decision_only, to_client)
         return ModelChunks(
             self._opened([self._chunk({"tool_calls": [piece]})]), finish_reason="tool_calls", tool_calls=[part]
         )

@@ -20,10 +20,12 @@ class RemoteAgent:
     """Sends the user's message, or what its calls brought, to the runtime below `url`, and nothing anywhere else.
 
     `timeout` is in seconds: to the first byte, and then each silence. Nothing is retried: the runtime may have begun.
-    What is sent again after a crash has the `Idempotency-Key` of the first time.
+    What is sent again after a crash has the `Idempotency-Key` of the first time. `to_client` is as `RemoteWire` has it.
     """
 
-    def __init__(self, url: str, *, name: str, key: str | None, timeout: float, clock: Clock) -> None:
+    def __init__(
+        self, url: str, *, name: str, key: str | None, timeout: float, clock: Clock, to_client: bool = False
+    ) -> None:
         headers = {"Accept-Encoding": "identity", "User-Agent": "frontdesk"}
         if key is not None:
             headers["X-Internal-Auth"] = key
@@ -31,10 +33,11 @@ class RemoteAgent:
         self._name = name
         self._timeout = timeout
         self._clock = clock
+        self._to_client = to_client
 
     async def stream(self, request: ModelRequest, take: Take) -> None:
         chunks = AgentChunks(model=request.model or self._name, clock=self._clock)
-        wire = RemoteWire(chunks, remote_wire.asked_since_user(request))
+        wire = RemoteWire(chunks, remote_wire.asked_since_user(request), to_client=self._to_client)
         for number, body in enumerate(remote_wire.bodies(request)):
             answer = await self._begun(body, key=f"{request.key}-{number}", wire=wire, take=take)
             try:

@@ -78,10 +78,13 @@ def asked_since_user(request: ModelRequest) -> set[str]:
 
 
 class RemoteWire:
-    """The events of one step, as chunks. `asked` are the ids of the answer's earlier calls: none comes again."""
+    """The events of one step, as chunks. `asked` are the ids of the answer's earlier calls: none comes again. With
+    `to_client` its calls are the client's to make, and otherwise those of our tools.
+    """
 
-    def __init__(self, chunks: AgentChunks, asked: Collection[str]) -> None:
+    def __init__(self, chunks: AgentChunks, asked: Collection[str], *, to_client: bool = False) -> None:
         self._chunks = chunks
+        self._to_client = to_client
         self._asked = set(asked)
 
     failure = staticmethod(failure)
@@ -126,7 +129,9 @@ class RemoteWire:
             raise failure("bad_frame")
         self._asked.add(call_id)
         arguments = msgspec.json.encode(message.arguments or {}).decode()
-        return self._chunks.call(call_id, name, arguments, decision_only=message.requires_approval)
+        return self._chunks.call(
+            call_id, name, arguments, decision_only=message.requires_approval, to_client=self._to_client
+        )
 
     def _together(self, texts: list[str], called: list[ModelChunks]) -> ModelChunks | None:
         parts = [self._chunks.text(texts), *called] if texts else called

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from frontdesk.agents import repository as agents
+from frontdesk.agents.models import Agent
 from frontdesk.conversation.answer import Claim
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.messages import repository as messages
@@ -26,8 +27,12 @@ def claim_execution(
     lease: timedelta,
     expired: datetime,
     context_messages: int,
+    default_agent: Agent | None = None,
 ) -> Claim | None:
-    """None when it runs elsewhere with a lease beyond `expired`, has ended, or it is not its thread's turn."""
+    """None when it runs elsewhere with a lease beyond `expired`, has ended, or it is not its thread's turn.
+
+    `default_agent` answers where none is named.
+    """
     execution = executions.claim(connection, execution_id, owner=owner, now=now, lease=lease, expired=expired)
     if execution is None:
         return None
@@ -37,7 +42,7 @@ def claim_execution(
     agent_id = threads.find_agent_id(connection, execution.thread_id)
     # An id of another form is a label of the caller's own, which the allow lists know.
     agent_id = agent_id if agent_id is not None and is_id(agent_id) else None
-    agent = None if agent_id is None else agents.find(connection, agent_id, user_id=execution.user_id)
+    agent = default_agent if agent_id is None else agents.find(connection, agent_id, user_id=execution.user_id)
     return Claim(
         execution=execution,
         history=_history(connection, branch, has_agent=agent is not None),

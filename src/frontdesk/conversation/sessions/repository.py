@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from frontdesk.conversation.messages.models import Role, messages
 from frontdesk.conversation.sessions.models import GatewaySession, HeldSession, gateway_sessions
@@ -25,6 +25,13 @@ def _session(row: Mapping[Any, Any]) -> GatewaySession:
 
 def add(connection: Connection, record: GatewaySession) -> None:
     _ADD.run(connection, msgspec.structs.asdict(record))
+
+
+def add_or_move(connection: Connection, record: GatewaySession) -> None:
+    """One whose thread was deleted goes on with the record's."""
+    moved = update(gateway_sessions).where(gateway_sessions.c.id == record.id).values(thread_id=record.thread_id)
+    if not connection.execute(moved).rowcount:
+        add(connection, record)
 
 
 def find(connection: Connection, session_id: str) -> GatewaySession | None:

@@ -1,9 +1,14 @@
 """Sessions as records: opening, finding and ending them, and the messages in them."""
 
 import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from frontdesk.agents import repository as agents
 from frontdesk.conversation.drafts import Draft
@@ -24,6 +29,7 @@ from frontdesk.kit.ids import is_id, new_id
 from frontdesk.ports.thread_log import ThreadLog
 
 _SESSION_ID_BYTES = 24
+Permit = Callable[[], Awaitable[None]]
 
 
 class SessionService:
@@ -81,6 +87,43 @@ class SessionService:
 
         return await self._database.write(work)
 
+    async def open_named(
+        self, principal: Principal, name: str, *, permit: Permit | None = None
+    ) -> tuple[Principal, str]:
+        """The conversation that a caller calls so: a session that they hold or a thread of theirs with this id, or the
+        session of theirs with this name, which is made if there is none. In whose name it is used, and the thread's id.
+
+        `permit` is asked before one is made. Raises `NotAllowedError`, and what `permit` raises.
+        """
+        session_id = _id_of_named(principal, name)
+
+        def find(connection: Connection) -> tuple[Principal, str] | None:
+            for known in (name, session_id):
+                with suppress(NotFoundError):
+                    held = sessions.get(connection, principal, known)
+                    return held.principal, held.thread.id
+            with suppress(NotFoundError):
+                return (principal, threads.get(connection, principal, name).id) if is_id(name) else None
+            return None
+
+        def make(connection: Connection) -> tuple[Principal, str]:
+            now = self._clock.now()
+            thread = new_thread(principal, title=None, summary=None, metadata={}, now=now)
+            threads.add(connection, thread)
+            session = GatewaySession(
+                id=session_id, thread_id=thread.id, owner_kind=principal.kind, owner_id=principal.id, created_at=now
+            )
+            sessions.add_or_move(connection, session)
+            return principal, thread.id
+
+        found = await self._database.read(find)
+        if found is None and permit is not None:
+            await permit()
+        while found is None:
+            with suppress(IntegrityError):  # somebody has made it in this moment
+                found = await self._database.write(lambda connection: find(connection) or make(connection))
+        return found
+
     async def get(self, caller: Principal | None, session_id: str) -> HeldSession:
         """Raises `NotFoundError`, `NotAllowedError`."""
         return await self._database.read(lambda connection: sessions.get(connection, caller, session_id))
@@ -120,6 +163,12 @@ class SessionService:
         held = await self.get(caller, session_id)
         await self._threads.delete(held.principal, held.thread.id, purge=False)
         self._log.discard(held.thread.id, [])  # its readers look where they are, and find it gone
+
+
+def _id_of_named(principal: Principal, name: str) -> str:
+    """The same in every process. Whose a name is, is part of it: nobody meets another's session by its name."""
+    digest = sha256(f"{principal.kind}\n{principal.id}\n{name}".encode()).digest()
+    return f"n-{urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def _require_agent(connection: Connection, principal: Principal, agent_id: object) -> None:

@@ -36,6 +36,14 @@ class CallPlace(msgspec.Struct, frozen=True):
     call_id: str
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """The answer that has made a call: how many characters it had said by then, and all calls that it has made."""
+
+    execution_id: str
+    said: int
+    calls: list[ToolCall]
+
+
 class InputService:
     """Whatever has been brought once stands: a repetition, or another answer to the same question, changes nothing."""
 
@@ -91,6 +99,18 @@ class InputService:
             return tool_calls.approve(connection, call, arguments=wanted, state=self._next_state(call))
 
         return await self._bring(principal, place, answer)
+
+    async def find_asked(self, principal: Principal, thread_id: str, call_id: str) -> Asked:
+        """Raises `NotFoundError`, `NotAllowedError`."""
+
+        def work(connection: Connection) -> Asked:
+            threads.get(connection, principal, thread_id)
+            call = tool_calls.find_in_thread(connection, thread_id, call_id)
+            steps = tool_calls.list_steps(connection, call.execution_id or "")
+            said = sum(len(step.text) for step in steps if step.number <= call.step)
+            return Asked(call.execution_id or "", said, [one for step in steps for one in step.calls])
+
+        return await self._database.read(work)
 
     async def list_calls(
         self, principal: Principal, thread_id: str, execution_id: str

@@ -213,7 +213,7 @@ class ToolCaller:
             value = msgspec.json.decode(arguments[:_MOST_ARGUMENT_BYTES])
         except msgspec.DecodeError:
             return _excerpt(arguments), ("bad_arguments", "The arguments are not JSON, or too large")
-        if asked.decision_only:
+        if asked.decision_only or asked.to_client:
             return arguments, None
         if tool is None:
             return arguments, ("unknown_tool", "There is no such tool, or too many calls at once")
@@ -275,6 +275,8 @@ def _excerpt(arguments: str) -> str:
 
 
 def _first_state(tool: Tool | None, asked: CallAsked) -> CallState:
+    if asked.to_client and not asked.decision_only:
+        return CallState.awaiting_result
     if tool is None or asked.decision_only:
         return CallState.awaiting_decision
     if tool.requires_approval:

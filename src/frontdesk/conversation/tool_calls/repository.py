@@ -85,6 +85,16 @@ def find(connection: Connection, execution_id: str, call_id: str) -> ToolCall:
     return _call(row)
 
 
+def find_in_thread(connection: Connection, thread_id: str, call_id: str) -> ToolCall:
+    """The latest of that name that an answer asked for. Raises `NotFoundError`."""
+    named = (tool_calls.c.thread_id == thread_id) & (tool_calls.c.call_id == call_id)
+    statement = select(tool_calls).where(named, tool_calls.c.execution_id.is_not(None))
+    row = connection.execute(statement.order_by(tool_calls.c.id.desc()).limit(1)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("There is no such call")
+    return _call(row)
+
+
 def add(connection: Connection, call: ToolCall) -> None:
     """One that belongs to no execution."""
     _ADD.run(connection, msgspec.structs.asdict(call))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from frontdesk.database import Database
 from frontdesk.errors import BadTokenError
 from frontdesk.identity.principal import Principal
-from frontdesk.identity.standings import Standings, read_standing, revoke_tokens
+from frontdesk.identity.standings import Standing, Standings, read_standing, revoke_tokens
 from frontdesk.identity.tokens import repository
 from frontdesk.identity.tokens.codec import TokenCodec
 from frontdesk.identity.tokens.models import Claims, Family, TokenPair, TokenType
@@ -41,11 +41,12 @@ class TokenService:
 
     async def authenticate(self, token: str) -> Principal:
         """Whose access token it is. Raises `BadTokenError`, and `UnavailableError` when that cannot be found out."""
+        return (await self.standing(token)).principal
+
+    async def standing(self, token: str) -> Standing:
+        """As `authenticate`, with the version that moves when the token is revoked."""
         claims = self._codec.decode(token, TokenType.access)
-        standing = await self._standings.find(claims.sub)
-        if standing is None or not standing.is_active or standing.version != claims.ver:
-            raise BadTokenError
-        return standing.principal
+        return await self._standings.current(claims.sub, claims.ver)
 
     async def issue(self, user: User) -> TokenPair:
         """The first pair of a new family. A user who was changed since it was read gets a pair that is dead."""
