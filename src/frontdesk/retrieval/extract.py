@@ -1,4 +1,4 @@
-"""The text of a file, read in a process of its own that is gone with the file."""
+"""The text of a file and its chunks, made in a process of its own that is gone with the file."""
 
 import asyncio
 import json
@@ -18,8 +18,10 @@ import msgspec
 
 import frontdesk
 from frontdesk.errors import UnavailableError
+from frontdesk.extractor.chunks import ChunkSizes
 from frontdesk.extractor.kinds import Kind
 from frontdesk.extractor.wire import MAX_HEAD_BYTES, Fault, Head, Order
+from frontdesk.ports.chunk_store import DocumentChunk
 from frontdesk.retrieval.errors import (
     BrokenDocumentError,
     DocumentError,
@@ -67,6 +69,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     kind: Kind
     pages: list[int]
+    chunks: list[DocumentChunk]
     cut: bool
     confined: list[str]
 
@@ -76,9 +79,17 @@ class Extractor:
     of the reading. To be used within one event loop.
     """
 
-    def __init__(self, scratch: Path, *, limits: ExtractionLimits | None = None, processes: int = 2) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        limits: ExtractionLimits | None = None,
+        processes: int = 2,
+        sizes: ChunkSizes | None = None,
+    ) -> None:
         self._scratch = scratch
         self._limits = limits or ExtractionLimits()
+        self._sizes = sizes or ChunkSizes()
         self._free = asyncio.Semaphore(processes)
 
     async def extract(self, path: Path, *, name: str) -> Extracted:
@@ -99,6 +110,7 @@ class Extractor:
             memory_bytes=self._limits.memory_bytes,
             max_characters=self._limits.max_characters,
             max_unpacked_bytes=self._limits.max_unpacked_bytes,
+            sizes=self._sizes,
         )
         try:
             process = await asyncio.create_subprocess_exec(
@@ -212,4 +224,12 @@ def _told(name: str, answer: bytes) -> Extracted:
         raise _ERRORS[head.fault](name, head.problem)
     if head.kind is None or "\x00" in content or not _ascending([0, *head.pages, len(content)]):
         raise BrokenDocumentError(name, "Its reader does not tell its text")
-    return Extracted(text=content, kind=head.kind, pages=head.pages, cut=head.cut, confined=head.confined)
+    if not all(0 <= span.start < span.end <= len(content) for span in head.chunks):
+        raise BrokenDocumentError(name, "Its reader does not tell its text")
+    chunks = [
+        DocumentChunk(content=content[span.start : span.end], start=span.start, end=span.end, page=span.page)
+        for span in head.chunks
+    ]
+    return Extracted(
+        text=content, kind=head.kind, pages=head.pages, chunks=chunks, cut=head.cut, confined=head.confined
+    )
