@@ -54,10 +54,14 @@ async def prove_documents(*, files: int) -> Findings:
             found.at_most(f"the loop was held up for {lag:.0f} ms by {kind} files", lag, LAG_MS)
         found.counts["most memory of an extractor, MB"] = memory.most / MEGABYTE
         found.expect("an extractor took too much memory", when=memory.most <= ExtractionLimits().memory_bytes)
-        found.expect("something was left in the scratch directory", when=not list(scratch.iterdir()))
-        found.expect("something was written outside", when=len(list(folder.iterdir())) == 4)
+        found.expect("something was left in the scratch directory", when=_inside(scratch) == 0)
+        found.expect("something was written outside", when=_inside(folder) == 4)
         found.expect("the canary was changed", when=canary.read_text() == CANARY)
     return found
+
+
+def _inside(folder: Path) -> int:
+    return len(list(folder.iterdir()))
 
 
 class _Reading:

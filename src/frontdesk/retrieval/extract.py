@@ -104,37 +104,15 @@ class Extractor:
 
     @asynccontextmanager
     async def _started(self, document: int, place: str) -> AsyncIterator[Process]:
-        order = Order(
-            scratch=place,
-            seconds=self._limits.seconds,
-            memory_bytes=self._limits.memory_bytes,
-            max_characters=self._limits.max_characters,
-            max_unpacked_bytes=self._limits.max_unpacked_bytes,
-            sizes=self._sizes,
-        )
+        order = json.dumps(msgspec.to_builtins(self._order(place)))
         try:
             process = await asyncio.create_subprocess_exec(
-                *(
-                    sys.executable,
-                    "-P",
-                    "-s",
-                    "-B",
-                    "-m",
-                    "frontdesk.extractor",
-                    json.dumps(msgspec.to_builtins(order)),
-                ),
+                *(sys.executable, "-P", "-s", "-B", "-m", "frontdesk.extractor", order),
                 stdin=document,
                 stdout=PIPE,
                 stderr=PIPE,
                 cwd=place,
-                # Nothing of ours is inherited. One arena, since each reserves 64 MB of the address space.
-                env={
-                    "PYTHONPATH": _SOURCE,
-                    "HOME": place,
-                    "TMPDIR": place,
-                    "MALLOC_ARENA_MAX": "1",
-                    "LC_ALL": "C.UTF-8",
-                },
+                env=_environment(place),
                 start_new_session=True,
                 limit=_PIECE_BYTES,
             )
@@ -147,6 +125,16 @@ class Extractor:
                 with suppress(ProcessLookupError):
                     process.kill()
             await asyncio.shield(process.wait())
+
+    def _order(self, place: str) -> Order:
+        return Order(
+            scratch=place,
+            seconds=self._limits.seconds,
+            memory_bytes=self._limits.memory_bytes,
+            max_characters=self._limits.max_characters,
+            max_unpacked_bytes=self._limits.max_unpacked_bytes,
+            sizes=self._sizes,
+        )
 
     async def _answer(self, process: Process, name: str) -> Extracted:
         try:
@@ -161,6 +149,11 @@ class Extractor:
         if status != 0:
             raise _death(name, status, complaint)
         return _told(name, answer)
+
+
+def _environment(place: str) -> dict[str, str]:
+    """Nothing of ours. One arena, since each reserves 64 MB of the address space."""
+    return {"PYTHONPATH": _SOURCE, "HOME": place, "TMPDIR": place, "MALLOC_ARENA_MAX": "1", "LC_ALL": "C.UTF-8"}
 
 
 @asynccontextmanager
