@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from frontdesk.adapters.vector_index.chroma import ChromaVectorIndex
+from frontdesk.adapters.vector_index.chroma_process import WRITTEN_ROWS
 from frontdesk.errors import ConfigurationError, SearchIndexError, UnavailableError
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.vector_index import Collection, Where
@@ -18,8 +19,7 @@ COLLECTION = Collection(name="written", generation=1, model="a-model", dimension
 OWNER = "an-owner"
 KILLS = int(os.environ.get("KILLS", "5"))
 SECONDS = 30
-# Chroma writes its graph to files of its own with each thousand.
-GRAPH_ROWS = 1010
+GRAPH_ROWS = WRITTEN_ROWS + 10
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:
@@ -152,14 +152,16 @@ async def test_nothing_acknowledged_is_lost_or_half_there_however_often_it_is_ki
 
 
 def damage_every_page(folder: Path) -> None:
-    path = folder / "chroma.sqlite3"
+    path = folder / "store" / "chroma.sqlite3"
     data = bytearray(path.read_bytes())
     data[4096:] = bytes(reversed(data[4096:]))
     path.write_bytes(data)
 
 
 def damage_graph(folder: Path) -> None:
-    for path in folder.glob("*-*/*.*"):
+    paths = [*folder.glob("store/*/*.pickle"), *folder.glob("store/*/header.bin")]
+    assert len(paths) == 2
+    for path in paths:
         path.write_bytes(b"\xff" * 64)
 
 
@@ -173,6 +175,9 @@ async def test_a_damaged_directory_is_said_to_be_and_can_be_filled_again(chroma_
     for generation, (damage, some) in enumerate(((damage_graph, GRAPH_ROWS), (damage_every_page, 10)), start=2):
         await index.put(collection, entries[:some], rows[:some])
         assert len(await index.nearest(collection, rows[:1], where=where, count=5)) == 5
+        await index.aclose()
+        await index.open()  # which writes a graph
+        assert len(await ids_of(index, collection)) == some
         await index.aclose()
         damage(chroma_folder)
         await index.open()
