@@ -9,7 +9,6 @@ import psutil
 import pytest
 
 from frontdesk.adapters.vector_index.chroma import ChromaVectorIndex
-from frontdesk.adapters.vector_index.chroma_process import WRITTEN_ROWS
 from frontdesk.errors import ConfigurationError, SearchIndexError, UnavailableError
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.vector_index import Collection, Where
@@ -19,7 +18,8 @@ COLLECTION = Collection(name="written", generation=1, model="a-model", dimension
 OWNER = "an-owner"
 KILLS = int(os.environ.get("KILLS", "5"))
 SECONDS = 30
-GRAPH_ROWS = WRITTEN_ROWS + 10
+# From a thousand on, graphs are written when the index is opened.
+GRAPH_ROWS = 1_010
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:

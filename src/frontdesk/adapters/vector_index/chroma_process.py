@@ -98,12 +98,12 @@ class Store:
         part.rename(safe)
         self._connect()
         for collection in self._client.list_collections():
-            first = collection.get(limit=1, include=["embeddings"])
-            if len(first["ids"]):
-                collection.modify(configuration={"hnsw": {"sync_threshold": 2}})
-                named = self._client.get_collection(collection.name, embedding_function=None)
+            collection.modify(configuration={"hnsw": {"sync_threshold": 2}})  # taken up when the graph is loaded
+            named = self._client.get_collection(collection.name, embedding_function=None)
+            first = named.get(limit=1, include=["embeddings"])
+            if first["ids"]:
                 named.query(query_embeddings=first["embeddings"], n_results=1)
-                collection.modify(configuration={"hnsw": {"sync_threshold": NEVER}})
+            collection.modify(configuration={"hnsw": {"sync_threshold": NEVER}})
         self._client.close()
         os.sync()
         safe.rename(done)
@@ -127,9 +127,8 @@ class Store:
             self._lock = _locked(self._directory / "frontdesk.lock")
 
     def create(self, name: str) -> None:
-        configuration = {
-            "hnsw": {"space": "cosine", "max_neighbors": 16, "ef_search": EF_SEARCH, "sync_threshold": NEVER}
-        }
+        graph = {"space": "cosine", "max_neighbors": 16, "ef_search": EF_SEARCH, "sync_threshold": NEVER}
+        configuration = {"hnsw": graph}
         self._client.get_or_create_collection(name, configuration=configuration, embedding_function=None)
 
     def drop(self, name: str) -> None:
