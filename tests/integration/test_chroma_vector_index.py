@@ -137,11 +137,12 @@ async def test_nothing_acknowledged_is_lost_or_half_there_however_often_it_is_ki
     await index.create(COLLECTION)
     writer = Writer(index, seed=random.randrange(10**6))
     writing = asyncio.create_task(writer.write())
-    for _ in range(KILLS):
-        await writer.after(random.randint(1, 20))
-        await asyncio.sleep(random.uniform(0, 0.05))
-        (process,) = processes_of(chroma_folder)
-        process.kill()
+    for number in range(KILLS):
+        # Every other one comes where it comes: while the process starts, while it writes graphs.
+        await writer.after(random.randint(1, 20) if number % 2 else 0)
+        await asyncio.sleep(random.uniform(0, 0.05 if number % 2 else 2.5))
+        for process in processes_of(chroma_folder):
+            process.kill()
     await writer.after(1)
     writing.cancel()
     await asyncio.wait([writing])
