@@ -1,4 +1,4 @@
-"""Links to where nobody may be sent, in every way of writing them, and the addresses that names may turn out to have."""
+"""Links to where nobody may be sent, however they are written, and the addresses that names may turn out to have."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -28,27 +28,36 @@ PUBLIC = (
     "2a00:1450::1",
 )
 _MALFORMED = (
-    "", " ", "http://", "https://", "http:///", "http:///etc/passwd", "http:127.0.0.1", "http:/127.0.0.1", "//127.0.0.1",
+    "", " ", "http://", "https://", "http:///", "http:///etc/passwd", "http:127.0.0.1", "http:/127.0.0.1",
+    "//127.0.0.1",
     "127.0.0.1", "file:///etc/passwd", "file://127.0.0.1/etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1:70/_x",
     "dict://127.0.0.1:11211/", "data:text/plain,x", "javascript:alert(1)", "jar:http://127.0.0.1!/", "ws://127.0.0.1/",
-    "unix:///var/run/docker.sock", "http+unix://%2Fvar%2Frun/x", "HTTP+X://127.0.0.1", "http://127.0.0.1\\@example.com/",
+    "unix:///var/run/docker.sock", "http+unix://%2Fvar%2Frun/x", "HTTP+X://127.0.0.1",
+    "http://127.0.0.1\\@example.com/",
     "http://example.com\\@127.0.0.1/", "http:\\\\127.0.0.1\\", "http://example.com@127.0.0.1/", "http://@127.0.0.1/",
     "http://:@example.com/", "http://a:b@example.com/", "http://example.com:80@127.0.0.1/", "http://127.0.0.1 /",
     " http://example.com/", "http://example.com/ ", "http://exa mple.com/", "http://example.com\n.internal/",
     "http://example.com\r\nHost: x/", "http://example.com/\r\nX: y", "http://example.com/\t", "http://example.com/\x00",
     "http://127.0.0.1\u00a0/", "http://\u200b127.0.0.1/", "http://127\u00ad.0.0.1/", "http://127.0.0.1\ufeff/",
     "http://%31%32%37.0.0.1/", "http://127.0.0.1%00.example.com/", "http://127%2e0%2e0%2e1/", "http://example%2ecom/",
-    "http://.example.com/", "http://example..com/", "http://-example.com/", "http://example-.com/", "http://exa_mple-.com-/",
-    "http://exa$mple.com/", "http://exa{}mple.com/", "http://(127.0.0.1)/", "http://[127.0.0.1]/", "http://[example.com]/",
+    "http://.example.com/", "http://example..com/", "http://-example.com/", "http://example-.com/",
+    "http://exa_mple-.com-/",
+    "http://exa$mple.com/", "http://exa{}mple.com/", "http://(127.0.0.1)/", "http://[127.0.0.1]/",
+    "http://[example.com]/",
     "http://[v1.127.0.0.1]/", "http://[::1/", "http://::1/", "http://[::1]x/", "http://[::1%25lo]/", "http://[::1%lo]/",
     "http://[fe80::1%25eth0]/", "http://[2606:4700::1111%25eth0]/", "http://[:::]/", "http://[]/", "http://[::1]]/",
-    "http://xn--/", "http://" + "a" * 64 + ".com/", "http://" + "a." * 130 + "com/", "http://example.com/" + "a" * 3_000,
-    "http://1.2.3/", "http://1.2.3.4.5/", "http://1.2.3.4./", "http://256.1.1.1/", "http://1.1.1.256/", "http://1.1.1.-1/",
+    "http://xn--/", "http://" + "a" * 64 + ".com/", "http://" + "a." * 130 + "com/",
+    "http://example.com/" + "a" * 3_000,
+    "http://1.2.3/", "http://1.2.3.4.5/", "http://1.2.3.4./", "http://256.1.1.1/", "http://1.1.1.256/",
+    "http://1.1.1.-1/",
     "http://0/", "http://00/", "http://0x/", "http://0x0/", "http://1/", "http://4294967296/", "http://99999999999999/",
-    "http://example.0x7f/", "http://example.1/", "http://example.com.0/", "http://\ud800/", "http://²/", "http://١٢٧.0.0.1/",
+    "http://example.0x7f/", "http://example.1/", "http://example.com.0/", "http://\ud800/", "http://²/",
+    "http://١٢٧.0.0.1/",
 )  # fmt: skip
-_PORTS = (0, 1, 21, 22, 23, 25, 53, 110, 111, 135, 139, 143, 389, 445, 465, 587, 631, 993, 995, 1433, 2375, 2379, 3306, 3389,
-          4194, 5000, 5432, 5601, 5672, 5984, 6379, 6443, 7001, 8000, 8009, 8080, 8081, 8443, 8500, 9000, 9090, 9200, 9300,
+_PORTS = (0, 1, 21, 22, 23, 25, 53, 110, 111, 135, 139, 143, 389, 445, 465, 587, 631, 993, 995, 1433, 2375,
+    2379, 3306, 3389,
+          4194, 5000, 5432, 5601, 5672, 5984, 6379, 6443, 7001, 8000, 8009, 8080, 8081, 8443, 8500, 9000,
+    9090, 9200, 9300,
           10250, 11211, 15672, 27017, 50070, 65535)  # fmt: skip
 _FULL_WIDTH = str.maketrans("0123456789.", "０１２３４５６７８９．")
 _CIRCLED = str.maketrans("123456789", "①②③④⑤⑥⑦⑧⑨")

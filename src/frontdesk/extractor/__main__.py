@@ -5,6 +5,7 @@ import sys
 
 import msgspec
 
+from frontdesk.extractor.chunks import chunk_text
 from frontdesk.extractor.confinement import confine
 from frontdesk.extractor.wire import Fault, Head, Order, RefusedError
 
@@ -27,7 +28,8 @@ def _extracted(order: Order, confined: list[str]) -> tuple[Head, bytes]:
 
     try:
         text = read_document(_read(), order)
-        head = Head(kind=text.kind, pages=text.pages, cut=text.cut, confined=confined)
+        chunks = list(chunk_text(text.content, pages=text.pages, sizes=order.sizes))
+        head = Head(kind=text.kind, pages=text.pages, chunks=chunks, cut=text.cut, confined=confined)
         return head, text.content.encode()
     except RefusedError as error:
         return Head(fault=error.fault, problem=error.problem, confined=confined), b""

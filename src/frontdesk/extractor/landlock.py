@@ -35,15 +35,15 @@ def restrict(libc: ctypes.CDLL, *, readable: Iterable[str], writable: Iterable[s
         return False
     try:
         for path in readable:
-            _add(libc, rules, path, _READ)
+            _add(libc, rules, path, rights=_READ)
         for path in writable:
-            _add(libc, rules, path, handled & ~_EXECUTE)
+            _add(libc, rules, path, rights=handled & ~_EXECUTE)
         return bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
     finally:
         os.close(rules)
 
 
-def _add(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
+def _add(libc: ctypes.CDLL, rules: int, path: str, *, rights: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:

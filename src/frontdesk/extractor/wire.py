@@ -4,9 +4,10 @@ from enum import StrEnum
 
 import msgspec
 
+from frontdesk.extractor.chunks import ChunkSizes, Span
 from frontdesk.extractor.kinds import Kind
 
-MAX_HEAD_BYTES = 1_048_576
+MAX_HEAD_BYTES = 2_097_152
 MAX_PAGES = 20_000
 
 
@@ -29,6 +30,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     max_characters: int
     max_unpacked_bytes: int
+    sizes: ChunkSizes
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,6 +44,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: str = ""
     kind: Kind | None = None
     pages: list[int] = []
+    chunks: list[Span] = []
     cut: bool = False
     confined: list[str] = []
 

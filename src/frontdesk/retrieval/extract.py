@@ -1,4 +1,4 @@
-"""The text of a file, read in a process of its own that is gone with the file."""
+"""The text of a file and its chunks, made in a process of its own that is gone with the file."""
 
 import asyncio
 import json
@@ -18,8 +18,10 @@ import msgspec
 
 import frontdesk
 from frontdesk.errors import UnavailableError
+from frontdesk.extractor.chunks import ChunkSizes
 from frontdesk.extractor.kinds import Kind
 from frontdesk.extractor.wire import MAX_HEAD_BYTES, Fault, Head, Order
+from frontdesk.ports.chunk_store import DocumentChunk
 from frontdesk.retrieval.errors import (
     BrokenDocumentError,
     DocumentError,
@@ -67,6 +69,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     kind: Kind
     pages: list[int]
+    chunks: list[DocumentChunk]
     cut: bool
     confined: list[str]
 
@@ -76,9 +79,17 @@ class Extractor:
     of the reading. To be used within one event loop.
     """
 
-    def __init__(self, scratch: Path, *, limits: ExtractionLimits | None = None, processes: int = 2) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        limits: ExtractionLimits | None = None,
+        processes: int = 2,
+        sizes: ChunkSizes | None = None,
+    ) -> None:
         self._scratch = scratch
         self._limits = limits or ExtractionLimits()
+        self._sizes = sizes or ChunkSizes()
         self._free = asyncio.Semaphore(processes)
 
     async def extract(self, path: Path, *, name: str) -> Extracted:
@@ -93,36 +104,15 @@ class Extractor:
 
     @asynccontextmanager
     async def _started(self, document: int, place: str) -> AsyncIterator[Process]:
-        order = Order(
-            scratch=place,
-            seconds=self._limits.seconds,
-            memory_bytes=self._limits.memory_bytes,
-            max_characters=self._limits.max_characters,
-            max_unpacked_bytes=self._limits.max_unpacked_bytes,
-        )
+        order = json.dumps(msgspec.to_builtins(self._order(place)))
         try:
             process = await asyncio.create_subprocess_exec(
-                *(
-                    sys.executable,
-                    "-P",
-                    "-s",
-                    "-B",
-                    "-m",
-                    "frontdesk.extractor",
-                    json.dumps(msgspec.to_builtins(order)),
-                ),
+                *(sys.executable, "-P", "-s", "-B", "-m", "frontdesk.extractor", order),
                 stdin=document,
                 stdout=PIPE,
                 stderr=PIPE,
                 cwd=place,
-                # Nothing of ours is inherited. One arena, since each reserves 64 MB of the address space.
-                env={
-                    "PYTHONPATH": _SOURCE,
-                    "HOME": place,
-                    "TMPDIR": place,
-                    "MALLOC_ARENA_MAX": "1",
-                    "LC_ALL": "C.UTF-8",
-                },
+                env=_environment(place),
                 start_new_session=True,
                 limit=_PIECE_BYTES,
             )
@@ -135,6 +125,16 @@ class Extractor:
                 with suppress(ProcessLookupError):
                     process.kill()
             await asyncio.shield(process.wait())
+
+    def _order(self, place: str) -> Order:
+        return Order(
+            scratch=place,
+            seconds=self._limits.seconds,
+            memory_bytes=self._limits.memory_bytes,
+            max_characters=self._limits.max_characters,
+            max_unpacked_bytes=self._limits.max_unpacked_bytes,
+            sizes=self._sizes,
+        )
 
     async def _answer(self, process: Process, name: str) -> Extracted:
         try:
@@ -149,6 +149,11 @@ class Extractor:
         if status != 0:
             raise _death(name, status, complaint)
         return _told(name, answer)
+
+
+def _environment(place: str) -> dict[str, str]:
+    """Nothing of ours. One arena, since each reserves 64 MB of the address space."""
+    return {"PYTHONPATH": _SOURCE, "HOME": place, "TMPDIR": place, "MALLOC_ARENA_MAX": "1", "LC_ALL": "C.UTF-8"}
 
 
 @asynccontextmanager
@@ -212,4 +217,12 @@ def _told(name: str, answer: bytes) -> Extracted:
         raise _ERRORS[head.fault](name, head.problem)
     if head.kind is None or "\x00" in content or not _ascending([0, *head.pages, len(content)]):
         raise BrokenDocumentError(name, "Its reader does not tell its text")
-    return Extracted(text=content, kind=head.kind, pages=head.pages, cut=head.cut, confined=head.confined)
+    if not all(0 <= span.start < span.end <= len(content) for span in head.chunks):
+        raise BrokenDocumentError(name, "Its reader does not tell its text")
+    chunks = [
+        DocumentChunk(content=content[span.start : span.end], start=span.start, end=span.end, page=span.page)
+        for span in head.chunks
+    ]
+    return Extracted(
+        text=content, kind=head.kind, pages=head.pages, chunks=chunks, cut=head.cut, confined=head.confined
+    )

@@ -1,4 +1,4 @@
-"""From files and links to chunks in a store: fetched, extracted, cut, embedded, stored, each document by itself."""
+"""From files and links to chunks in a store: fetched, extracted and cut, embedded, stored, each document by itself."""
 
 import asyncio
 import tempfile
@@ -11,7 +11,6 @@ import numpy as np
 
 from frontdesk.ports.chunk_store import ChunkStore, DocumentChunk
 from frontdesk.ports.embedder import Embedder, Vectors
-from frontdesk.retrieval.chunk import ChunkSizes, chunk_text
 from frontdesk.retrieval.errors import SourceError
 from frontdesk.retrieval.extract import Extracted, Extractor
 from frontdesk.retrieval.fetch_url import LinkFetcher
@@ -33,7 +32,6 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 class Stage(StrEnum):
     fetching = "fetching"
     extracting = "extracting"
-    chunking = "chunking"
     embedding = "embedding"
     storing = "storing"
 
@@ -76,7 +74,6 @@ class DocumentPipeline:
         embedder: Embedder,
         store: ChunkStore,
         scratch: Path,
-        sizes: ChunkSizes | None = None,
         batch: int = 16,
     ) -> None:
         self._extractor = extractor
@@ -84,7 +81,6 @@ class DocumentPipeline:
         self._embedder = embedder
         self._store = store
         self._scratch = scratch
-        self._sizes = sizes or ChunkSizes()
         self._batch = batch
 
     async def ingest(self, sources: Sequence[File | Link], report: Report) -> list[Ingested | NotIngested]:
@@ -106,8 +102,7 @@ class DocumentPipeline:
         except SourceError as error:
             return NotIngested(document=source.document, error=error)
         document = source.document
-        report(Progress(document=document, stage=Stage.chunking, done=0, total=1))
-        chunks = await asyncio.to_thread(self._chunks, extracted)
+        chunks = extracted.chunks
         vectors = await self._embedded(document, chunks, report)
         count = len(chunks)
         report(Progress(document=document, stage=Stage.storing, done=0, total=count))
@@ -124,9 +119,6 @@ class DocumentPipeline:
             fetched = await self._fetcher.fetch(source.url, Path(folder) / "content")
             report(Progress(document=source.document, stage=Stage.extracting, done=0, total=1))
             return await self._extractor.extract(fetched.path, name=source.url)
-
-    def _chunks(self, extracted: Extracted) -> list[DocumentChunk]:
-        return list(chunk_text(extracted.text, pages=extracted.pages, sizes=self._sizes))
 
     async def _embedded(self, document: str, chunks: Sequence[DocumentChunk], report: Report) -> Vectors:
         made = []

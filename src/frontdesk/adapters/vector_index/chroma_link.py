@@ -11,6 +11,8 @@ from frontdesk.adapters.vector_index.chroma_wire import HEAD, Call, Reply, decod
 from frontdesk.errors import ConfigurationError, SearchIndexError, UnavailableError
 
 ANSWER_SECONDS = 60.0
+# Opening brings what was logged since the last time into the graphs: about a second for a thousand vectors.
+OPEN_SECONDS = 600.0
 STOP_SECONDS = 10.0
 _PROGRAM = "frontdesk.adapters.vector_index.chroma_process"
 # Ended from outside. Any other end is the library's own, over what it found.
@@ -72,7 +74,7 @@ class ChromaLink:
             sys.executable, "-m", _PROGRAM, self._directory, stdin=PIPE, stdout=PIPE, start_new_session=True
         )
         try:
-            await self._answered(self._process)
+            await self._answered(self._process, ANSWER_SECONDS)
         except SearchIndexError as error:
             raise ConfigurationError("CHAT_VECTOR_INDEX: Chroma's process does not start") from error
 
@@ -95,13 +97,13 @@ class ChromaLink:
         with suppress(OSError):  # its end is told where its answer is awaited
             process.stdin.write(frame(Call(name, arguments)))
             await process.stdin.drain()
-        return await self._answered(process)
+        return await self._answered(process, OPEN_SECONDS if name == "open" else ANSWER_SECONDS)
 
-    async def _answered(self, process: Process) -> Reply:
+    async def _answered(self, process: Process, patience: float) -> Reply:
         if process.stdout is None:
             raise AssertionError
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(patience):
                 length = int.from_bytes(await process.stdout.readexactly(HEAD), "big")
                 return decode_reply(await process.stdout.readexactly(length))
         except TimeoutError as error:
