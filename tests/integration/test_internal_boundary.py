@@ -101,6 +101,7 @@ async def boundary(module_database_url: str) -> AsyncIterator[Boundary]:
         module_database_url,
         gateway__internal_api_key=KEY,
         sessions_allow_anonymous="true",
+        gateway__allow_anonymous="true",
         llm_api_base="http://127.0.0.1:9/v1",
     )
     async with served(settings, probes) as client:

@@ -28,6 +28,11 @@ tools:
     description: The client shows colours.
     parameters: {type: object, properties: {of: {type: string}}}
     client: true
+  - name: ask_first
+    description: The client does it, with leave.
+    parameters: {type: object, properties: {}}
+    client: true
+    requires_approval: true
 """
 
 
@@ -142,6 +147,18 @@ async def test_a_person_decides_and_the_answer_goes_on(
         assert text_of(messages).startswith(numbered(1))
         heard = {"approve": "first", "edit": "second", "reject": "loud"}[decision] if verb == "tool" else decision
         assert heard in text_of(messages)
+
+
+async def test_leave_for_what_the_client_does_is_a_call_for_the_client(tmp_path: Path, sqlite_template: Path) -> None:
+    async with running(tmp_path, sqlite_template, **ours(tmp_path)) as root, open_socket(root, "leave") as socket:
+        await socket.say("tool ask_first|heard")
+        asked = await socket.next()
+        await socket.send({"type": "hitl_decision", "call_id": asked["call_id"], "decision": "approve"})
+        call = await socket.next()
+        assert (asked["requires_approval"], call["requires_approval"]) == (True, False)
+        assert call["call_id"] == asked["call_id"]
+        await socket.send({"type": "tool_result", "call_id": call["call_id"], "result": "did it"})
+        assert text_of(await socket.answer()) == "did it "
 
 
 async def test_the_runtimes_stream_stops_where_it_waits_and_goes_on_where_it_stopped(

@@ -13,7 +13,7 @@ from frontdesk.errors import TooManyRequestsError, UnavailableError
 from frontdesk.http.socket_server import SocketWire
 from frontdesk.identity.limits import address_site
 from frontdesk.identity.principal import Principal, PrincipalKind
-from frontdesk.identity.standings import read_standings
+from frontdesk.identity.standings import Standing, read_standings
 from frontdesk.identity.tickets import Holder
 from frontdesk.observability.measurements import Measurements
 
@@ -150,17 +150,18 @@ class OpenSockets:
 
     async def _check_credentials(self) -> None:
         users = sorted({one.holder.principal.id for one in self._sockets if one.holder.version is not None})
+        standings: dict[str, Standing | None] = dict.fromkeys(users)
         for some in _lots(users):
-            standings = await self._database.read(lambda connection: read_standings(connection, some))  # noqa: B023
-            for socket in tuple(self._sockets):
-                holder = socket.holder
-                if holder.version is None or holder.principal.id not in some:
-                    continue
-                standing = standings.get(holder.principal.id)
-                if standing is None or not standing.counts(holder.version):
-                    socket.revoke()
-                elif standing.principal != holder.principal:
-                    socket.holder = Holder.of(standing)
+            standings |= await self._database.read(lambda connection: read_standings(connection, some))  # noqa: B023
+        for socket in tuple(self._sockets):
+            holder = socket.holder
+            if holder.version is None or holder.principal.id not in standings:
+                continue
+            standing = standings[holder.principal.id]
+            if standing is None or not standing.counts(holder.version):
+                socket.revoke()
+            elif standing.principal != holder.principal:
+                socket.holder = Holder.of(standing)
 
     async def _check_counts(self) -> None:
         thread_ids = sorted({one.thread_id for one in self._sockets if one.thread_id})

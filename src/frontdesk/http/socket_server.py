@@ -54,7 +54,7 @@ class SocketWire:
     def __init__(self, protocol: "GatewaySocket") -> None:
         self._protocol = protocol
         self.messages: deque[str] = deque()
-        self.changed: Callable[[], None] = _nobody_watches
+        self.changed: Callable[[], object] = _nobody_watches
         self.on_shutdown: Callable[[], None] | None = None
         self.heard_at = protocol.loop.time()
         self.partial_since: float | None = None

@@ -8,9 +8,12 @@ import asyncio
 import re
 from random import randint
 
+import msgspec
 import structlog
 
 from frontdesk.conversation.sessions.answers import AnswersReader
+from frontdesk.conversation.tool_calls.making import told
+from frontdesk.conversation.tool_calls.models import CallState, ToolCall
 from frontdesk.errors import (
     ExecutionActiveError,
     FrontdeskError,
@@ -23,6 +26,7 @@ from frontdesk.http.socket_server import text_frame
 from frontdesk.http.sockets import NOT_ALLOWED, TRY_AGAIN, UNAUTHENTICATED, Opening
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.time_limit import time_limit
+from frontdesk.ports.thread_log import Event, EventType
 from frontdesk.surfaces.agent_input import BadMessageError, Resume, parse, parse_after
 from frontdesk.surfaces.agent_messages import AnswerMessages, Seq, error_message
 from frontdesk.surfaces.websocket_gateway.incoming import Incoming
@@ -102,7 +106,7 @@ class SocketSession:
         except TooManyRequestsError as error:
             self.wire.close(TOO_MANY, error.detail)
             return
-        self.wire.changed = self._on_change
+        self.wire.changed = self._advance
         self.wire.on_shutdown = self.drain
         self.wrote_at = self._loop.time()
         try:
@@ -149,7 +153,7 @@ class SocketSession:
             return None
 
     async def _step(self) -> None:
-        self._on_change()
+        self._advance()
         reader = self._reader
         if reader is not None and not self.wire.paused and (reader.has_errand or self._is_asked):
             self._is_asked = False
@@ -159,7 +163,7 @@ class SocketSession:
                 self._loop.call_later(_RETRY_SECONDS, self._woken.set)
             else:
                 self._woken.set()
-        if self.wire.messages:
+        if self.wire.messages and not self.wire.paused:
             await self._take(self.wire.take_message())
         elif not self.wire.lost:
             await self._woken.wait()
@@ -170,7 +174,7 @@ class SocketSession:
         self._shown, self._messages, self._position = seq, None, 0
         since = None if seq is None else seq.position
         reader = self._services.answers.follow(principal, thread_id, since=since)
-        reader.on_ready(self._on_change)
+        reader.on_ready(self._on_ready)
         self._reader = reader
 
     def _leave_reader(self) -> None:
@@ -190,7 +194,7 @@ class SocketSession:
                 self.send_away()
             elif self._incoming is not None:
                 with time_limit(self._services.settings.database_timeout_seconds):
-                    await self._incoming.take(self._principal(), message)
+                    self._ask(await self._incoming.take(self._principal(), message))
         except ExecutionActiveError:
             self._write(error_message("An answer is under way: wait for its end, or cancel it"))
         except FrontdeskError as error:
@@ -206,14 +210,20 @@ class SocketSession:
 
     # What the client is told.
 
-    def _on_change(self) -> None:
-        """The log has something, a message came, or the client has caught up or is lost."""
+    def _on_ready(self) -> None:
+        """The log has something, or has it no more: then it must be looked for."""
+        if not self._advance() and not self.wire.paused and not self.is_idle:
+            self.wake()
+
+    def _advance(self) -> bool:
+        """Write what there is, and wake the task for what else is to do; whether anything was written."""
         if self.wire.paused:
-            return
+            return False
         if self.blocked_since is not None:
             self.blocked_since, self._is_behind = None, True
+        wrote = False
         try:
-            self._pump()
+            wrote = self._pump()
         except Exception:  # the socket pump's boundary: a reader's trouble is not the writer's
             _logger.exception("socket broke")
             self.wire.abort()
@@ -222,14 +232,16 @@ class SocketSession:
             self._woken.set()
         elif self._is_draining and self.is_idle:
             self.send_away()
+        return wrote
 
-    def _pump(self) -> None:
-        """Write what is there, as long as the client takes it."""
-        reader, wire = self._reader, self.wire
+    def _pump(self) -> bool:
+        """Write what is there, as long as the client takes it; whether there was anything."""
+        reader, wire, wrote = self._reader, self.wire, False
         while reader is not None and not (wire.paused or wire.lost):
             events = reader.take()
             if not events:
                 break
+            wrote = True
             answer = self._answer(reader.position)
             messages = answer.encode(events, joined=self._is_behind)
             if answer.diverged:
@@ -241,6 +253,15 @@ class SocketSession:
             if messages:
                 self._write(*messages)
                 self._seq_told = answer.seq
+        return wrote
+
+    def _ask(self, call: ToolCall | None) -> None:
+        """One that may be made now, by the client: nobody else will say so before it has come."""
+        if call is None or call.state is not CallState.awaiting_result or self._messages is None:
+            return
+        payload = msgspec.json.encode(told(call))
+        self._messages.encode([Event("", call.execution_id or "", 0, EventType.input_requested, payload)])
+        self._write(*self._messages.calls())
 
     def _answer(self, position: int) -> AnswerMessages:
         """The messages of the answer at a position; the first is continued where the client has left it."""
