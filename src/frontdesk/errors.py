@@ -100,6 +100,20 @@ class BodyTooLargeError(FrontdeskError):
     code, status, title = "body_too_large", 413, "The body is too large"
 
 
+class FileTooLargeError(BodyTooLargeError):
+    code, title = "file_too_large", "The file is too large"
+
+
+class FileTypeNotAllowedError(FrontdeskError):
+    """`allowed` lists the media types that are, with wildcards."""
+
+    code, status, title = "file_type_not_allowed", 415, "Files of this type are not allowed"
+
+
+class RangeNotSatisfiableError(FrontdeskError):
+    code, status, title = "range_not_satisfiable", 416, "The file has no such part"
+
+
 class HeadTooLargeError(FrontdeskError):
     code, status, title = "head_too_large", 431, "The request's address and header fields are too large"
 
@@ -170,6 +184,14 @@ class UnavailableError(FrontdeskError):
 
 class OverloadedError(UnavailableError):
     code, title = "overloaded", "More requests come than can be served"
+
+
+class StorageUnavailableError(UnavailableError):
+    code, title = "storage_unavailable", "Files cannot be stored or read for now"
+
+
+class StorageFullError(FrontdeskError):
+    code, status, title = "storage_full", 507, "There is no space left for files"
 
 
 class NotReadyError(FrontdeskError):
