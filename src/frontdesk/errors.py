@@ -60,6 +60,14 @@ class SenderMismatchError(ForbiddenError):
     code, title = "sender_mismatch", "A message can be sent only in your own name"
 
 
+class BadLinkError(ForbiddenError):
+    code, title = "bad_link", "The link was not made by this server"
+
+
+class LinkExpiredError(ForbiddenError):
+    code, title = "link_expired", "The link has expired"
+
+
 class NotFoundError(FrontdeskError):
     code, status, title = "not_found", 404, "Not found"
 

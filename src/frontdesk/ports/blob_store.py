@@ -5,7 +5,7 @@ are, whose they are and who may have them: that is the business of `attachments`
 """
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -30,6 +30,13 @@ class StoredBlob(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     size: int
     sha256: str
+
+
+class UploadLink(msgspec.Struct, frozen=True, kw_only=True):
+    """Where anyone may PUT a blob, with these header fields."""
+
+    url: str
+    headers: Mapping[str, str] = {}
 
 
 class OpenBlob(Protocol):
@@ -59,8 +66,9 @@ class BlobStore(Protocol):
     ) -> StoredBlob:
         """Store what comes, in place of what was there. Nobody sees it before it is whole and safe.
 
-        What `chunks` raises is raised, and nothing is stored then, nor when this is cancelled. `name` is what a
-        download is to be saved as. Raises `FileTooLargeError` as soon as `max_bytes` is passed, `StorageFullError`.
+        What `chunks` raises is raised, and nothing is stored then, nor when this is cancelled before all has come.
+        `name` is what a download is to be saved as. Raises `FileTooLargeError` as soon as `max_bytes` is passed,
+        and `StorageFullError`.
         """
         ...
 
@@ -79,11 +87,11 @@ class BlobStore(Protocol):
         ...
 
     async def delete_prefix(self, prefix: str) -> int:
-        """Everything whose key begins with `prefix`, whole segments that end in a slash. Returns how many there were."""
+        """Everything whose key begins with `prefix`: whole segments, ending in a slash. Returns how many there were."""
         ...
 
     def list(self, prefix: str) -> AsyncIterator[BlobInfo]:
-        """Everything whose key begins with `prefix`, whole segments that end in a slash or nothing, in no order."""
+        """Everything whose key begins with `prefix`: whole segments, ending in a slash, or nothing. In no order."""
         ...
 
     async def download_url(self, key: str, *, name: str, media_type: str, seconds: int) -> str:
@@ -93,15 +101,15 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def upload_url(self, key: str, *, max_bytes: int, seconds: int) -> str:
-        """An address to which anyone may PUT the blob, once or again, for so long. See `download_url`.
+    async def upload_link(self, key: str, *, max_bytes: int, seconds: int) -> UploadLink:
+        """Where anyone may PUT the blob, once or again, for so long; its address is as that of `download_url`.
 
         Not every store holds to `max_bytes`: look at what came before it is used.
         """
         ...
 
     def uri(self, key: str) -> str:
-        """What names the blob to people and other programs: `s3://BUCKET/KEY`, `gs://`, `az://` or `file://`."""
+        """What names the blob to people and other programs: `s3://BUCKET/KEY`, `gs://`, `az://`, or `file:///KEY`."""
         ...
 
     async def sweep(self) -> int:
