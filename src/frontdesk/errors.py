@@ -100,6 +100,10 @@ class UsernameTakenError(ConflictError):
     code, title = "username_taken", "The user name is taken"
 
 
+class AttachmentNotUploadedError(ConflictError):
+    code, title = "attachment_not_uploaded", "The file has not been uploaded yet"
+
+
 class BodyTimeoutError(FrontdeskError):
     code, status, title = "body_timeout", 408, "The body did not come in time"
 
@@ -140,6 +144,10 @@ class BadArgumentsError(FrontdeskError):
 
 class InvalidAgentError(FrontdeskError):
     code, status, title = "invalid_agent", 422, "The agent cannot be made like this"
+
+
+class UnknownAttachmentError(FrontdeskError):
+    code, status, title = "unknown_attachment", 422, "There is no such attachment to send here"
 
 
 class IdempotencyKeyReusedError(FrontdeskError):

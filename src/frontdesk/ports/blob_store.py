@@ -61,7 +61,6 @@ class BlobStore(Protocol):
         chunks: AsyncIterable[bytes],
         *,
         max_bytes: int,
-        media_type: str = "application/octet-stream",
         name: str | None = None,
     ) -> StoredBlob:
         """Store what comes, in place of what was there. Nobody sees it before it is whole and safe.

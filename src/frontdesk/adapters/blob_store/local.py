@@ -16,15 +16,13 @@ from frontdesk.adapters.blob_store.local_files import (
     SUFFIX,
     FileBeingRead,
     FileBeingStored,
-    make_directory,
+    can_write,
     remove,
     sweep,
 )
 from frontdesk.adapters.blob_store.pieces import PIECE_BYTES, gathered
 from frontdesk.attachments.links import BlobLinks, Download, Upload
 from frontdesk.errors import (
-    ConfigurationError,
-    FrontdeskError,
     NotFoundError,
     RangeNotSatisfiableError,
     StorageFullError,
@@ -38,7 +36,7 @@ _LISTED_AT_ONCE = 500
 
 
 class LocalBlobStore:
-    """`links` make its addresses, which the server itself answers."""
+    """`root` is made when the first blob comes. `links` make its addresses, which the server itself answers."""
 
     def __init__(self, root: Path, links: BlobLinks) -> None:
         self._root = root
@@ -46,21 +44,13 @@ class LocalBlobStore:
         self._links = links
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
 
-    async def prepare(self) -> None:
-        """Make the directory, for this user alone. Raises `ConfigurationError`."""
-        try:
-            await self._run(lambda: make_directory(self._incoming))
-        except FrontdeskError as error:
-            raise ConfigurationError(f"CHAT_BLOB_STORE: {self._root} cannot be written to") from error
-
     async def put(
         self,
         key: str,
         chunks: AsyncIterable[bytes],
         *,
         max_bytes: int,
-        media_type: str = "application/octet-stream",  # noqa: ARG002  a link's business here
-        name: str | None = None,  # noqa: ARG002  as above
+        name: str | None = None,  # noqa: ARG002  a link's business here
     ) -> StoredBlob:
         path = self._path(key)
         upload, size = FileBeingStored(self._root), 0
@@ -140,10 +130,7 @@ class LocalBlobStore:
         return await self._run(lambda: sweep(self._incoming))
 
     async def check(self) -> None:
-        def writable() -> bool:
-            return os.access(self._incoming, os.W_OK | os.X_OK)
-
-        if not await self._run(writable):
+        if not await self._run(lambda: can_write(self._incoming)):
             raise StorageUnavailableError
 
     async def aclose(self) -> None:

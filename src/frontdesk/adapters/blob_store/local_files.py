@@ -30,6 +30,7 @@ class FileBeingStored:
 
     def begin(self) -> None:
         with self._lock:
+            make_directory(self._path.parent)
             while not self._over:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -117,6 +118,13 @@ def make_directory(path: Path) -> None:
         _sync(directory.parent)
 
 
+def can_write(path: Path) -> bool:
+    """To a directory, or, while it is not there, to the one in which it would be made."""
+    while not path.exists():
+        path = path.parent
+    return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+
+
 def remove(path: Path, *, root: Path) -> bool:
     """Whether it was there. Directories that are empty then go too."""
     try:
@@ -135,7 +143,7 @@ def remove(path: Path, *, root: Path) -> bool:
 
 def sweep(incoming: Path) -> int:
     """Remove what nobody holds any more. Returns how many there were."""
-    return sum(_remove_if_left(path) for path in incoming.iterdir())
+    return sum(_remove_if_left(path) for path in incoming.iterdir()) if incoming.is_dir() else 0
 
 
 def _remove_if_left(path: Path) -> bool:

@@ -29,6 +29,7 @@ T = TypeVar("T")
 Bucket = S3Store | GCSStore | AzureStore
 _PART_BYTES = 5 * 1024 * 1024
 _LISTED_AT_ONCE = 500
+_SAVED = "application/octet-stream"  # a browser shows nothing of it, whatever it is
 _FAILURES = (BaseError, OSError, ValueError)
 _logger = structlog.get_logger(__name__)
 _CLIENT: dict[str, Any] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
@@ -61,10 +62,9 @@ class ObjectBlobStore:
         chunks: AsyncIterable[bytes],
         *,
         max_bytes: int,
-        media_type: str = "application/octet-stream",
         name: str | None = None,
     ) -> StoredBlob:
-        attributes = {"Content-Type": media_type, "Content-Disposition": attachment(name)}
+        attributes = {"Content-Type": _SAVED, "Content-Disposition": attachment(name)}
         digest, size, held, feed = sha256(), 0, bytearray(), None
         path = self._path(key)
         try:
@@ -133,7 +133,7 @@ class ObjectBlobStore:
                 yield BlobInfo(key=key, size=blob["size"], modified_at=blob["last_modified"])
 
     async def download_url(self, key: str, *, name: str, media_type: str, seconds: int) -> str:  # noqa: ARG002
-        """`name` and `media_type` are those with which it was put."""
+        """`name` is the one with which it was put."""
         return await self._signed("GET", key, seconds)
 
     async def upload_link(self, key: str, *, max_bytes: int, seconds: int) -> UploadLink:  # noqa: ARG002
