@@ -1,11 +1,15 @@
 """A form of `multipart/form-data` (RFC 7578) with one file, parsed as it comes."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from frontdesk.errors import BadRequestError
+
+if TYPE_CHECKING:  # a name that the package has for type checkers alone
+    from python_multipart.multipart import MultipartCallbacks
 
 FORM_BYTES = 65_536  # all that there may be beside the file
 _HEADERS = 8
