@@ -74,15 +74,15 @@ class S3Server:
         return ObjectBlobStore(self._bucket(url or self.url), prefix=prefix, address=f"s3://{BUCKET}")
 
     def google_store(self) -> ObjectBlobStore:
-        account = {
-            "gcs_base_url": self.url,
-            "disable_oauth": True,
-            "client_email": "test@example.com",
-            "private_key": _private_key(),
-            "private_key_id": "1",
-        }
-        options = {"service_account_key": json.dumps(account), "client_options": {"allow_http": True}}
-        bucket = open_bucket("gs", BUCKET, skip_signature=True, **options)
+        account = {"client_email": "test@example.com", "private_key": _private_key(), "private_key_id": "1"}
+        bucket = open_bucket(
+            "gs",
+            BUCKET,
+            base_url=self.url,
+            service_account_key=json.dumps(account),
+            skip_signature=True,
+            client_options={"allow_http": True},
+        )
         return ObjectBlobStore(bucket, prefix="", address=f"gs://{BUCKET}")
 
     @staticmethod

@@ -139,10 +139,12 @@ def _text_type(text: bytes) -> str:
     if _SVG.search(text):
         return "image/svg+xml"
     bare = text.lstrip()
-    if _ACTIVE.search(text) or (bare.startswith(b"<") and _HTML.search(text)):
+    if _ACTIVE.search(text):
         return "text/html"
     if bare.startswith(b"<?xml"):
         return "application/xml"
+    if bare.startswith(b"<") and _HTML.search(text):
+        return "text/html"
     if _JSON.match(text):
         return "application/json"
     return "text/csv" if _is_table(text) else "text/plain"
