@@ -4,6 +4,7 @@
 
 import asyncio
 import hashlib
+import io
 import random
 import tempfile
 from collections import Counter
@@ -99,9 +100,9 @@ async def prove_flaky_bucket(footing: Footing, *, files: int, share: float = 0.3
     return findings
 
 
-async def prove_kills_while_files_come(server: Server, home: Path, *, kills: int, pause: float = 0.4) -> Findings:
+async def prove_kills_while_files_come(server: Server, *, kills: int, pause: float = 0.4) -> Findings:
     """The server is killed while clients bring files, over a network that is cut now and then."""
-    findings, files = Findings("kills while files come"), home / "files"
+    findings, files = Findings("kills while files come"), server.log.parent / "files"
     person = await server.user(f"files-{new_id()[-8:]}")
     kept: dict[str, str] = {}
     whole: set[str] = set()
@@ -177,11 +178,11 @@ async def prove_flat_memory(server: Server) -> Findings:
     return findings
 
 
-async def prove_files(server: Server, footing: Footing, home: Path, *, files: int, kills: int) -> Findings:
+async def prove_files(server: Server, footing: Footing, *, files: int, kills: int) -> Findings:
     """All three, as one."""
     parts = [
         await prove_flaky_bucket(footing, files=files),
-        await prove_kills_while_files_come(server, home, kills=kills),
+        await prove_kills_while_files_come(server, kills=kills),
         await prove_flat_memory(server),
     ]
     return Findings(
@@ -194,7 +195,7 @@ async def prove_files(server: Server, footing: Footing, home: Path, *, files: in
 
 async def _upload(person: ThreadsClient, url: str, content: bytes) -> dict[str, str]:
     form = aiohttp.FormData()
-    form.add_field("file", content, filename="a.bin", content_type="application/octet-stream")
+    form.add_field("file", io.BytesIO(content), filename="a.bin", content_type="application/octet-stream")
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
         session.post(f"{urlsplit(url).geturl()}/api/attachments", data=form, headers=person.headers) as answer,
