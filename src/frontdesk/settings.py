@@ -49,6 +49,16 @@ class Settings(BaseSettings):
     embedding_dimensions: int | None = Field(default=None, ge=1, le=2000)
     vector_index: Literal["auto", "chroma", "pgvector"] = "auto"
     chroma_persist_directory: str = "./.chroma"
+    blob_store: str = "file:./files"
+    upload_max_bytes: int = Field(default=26_214_400, ge=1)
+    upload_types: str = (
+        "image/*,text/*,application/pdf,application/json"
+        ",application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+        ",application/vnd.openxmlformats-officedocument.presentationml.presentation"
+        ",application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    )
+    upload_timeout_seconds: float = Field(default=600.0, gt=0)
+    uploads_at_once: int = Field(default=64, ge=1)
 
     jwt_secret_key: SecretStr = SecretStr(DEFAULT_JWT_SECRET)
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
@@ -135,6 +145,11 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> frozenset[str]:
         """The origins whose pages may open sockets beside the gateway's own."""
         return frozenset(origin.strip() for origin in self.gateway_allowed_origins.split(",") if origin.strip())
+
+    @cached_property
+    def upload_media_types(self) -> list[str]:
+        """With wildcards, such as `image/*`."""
+        return [pattern.strip().lower() for pattern in self.upload_types.split(",") if pattern.strip()]
 
     @property
     def has_default_jwt_secret(self) -> bool:

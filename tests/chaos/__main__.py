@@ -21,6 +21,7 @@ from chaos import (
     cuts,
     documents,
     drain,
+    files,
     floods,
     hops,
     kills,
@@ -123,6 +124,10 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
         ),
         "sockets": (lambda s, _b, _f: sockets.prove_socket_cuts(s, cuts=1_000 if long else 200), {}),
         "frames": (lambda s, _b, _f: sockets.prove_frames(s, frames=100_000 if long else 10_000), {}),
+        "files": (
+            lambda s, _b, f: files.prove_files(s, f, files=1_000 if long else 100, kills=100 if long else 10),
+            files.settings,
+        ),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
         "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),
     }

@@ -7,9 +7,12 @@ from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
 from frontdesk.agents.service import AgentService
+from frontdesk.attachments.service import AttachmentService
+from frontdesk.attachments.sweeping import AttachmentSweeper
 from frontdesk.bootstrap.execution import execution_engine
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
+from frontdesk.bootstrap.storage import blob_links, blob_store
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
 from frontdesk.conversation.housekeeping import Housekeeping
@@ -35,6 +38,7 @@ from frontdesk.identity.usage.ledger import UsageLedger
 from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
+from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.settings import Settings
@@ -61,11 +65,26 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         streams = OpenStreams(measurements=measurements, patience=settings.slow_reader_seconds)
         await streams.open()
         stack.push_async_callback(streams.aclose)
+        links = blob_links(settings, clock)
+        blobs = blob_store(settings, links)
+        stack.push_async_callback(blobs.aclose)
+        attachments = await _attachments(stack, parts, blobs)
         conversation = ConversationService(
-            database=database, log=log, engine=engine, clock=clock, llm_enabled=settings.llm_enabled
+            database=database,
+            log=log,
+            engine=engine,
+            attachments=attachments,
+            clock=clock,
+            llm_enabled=settings.llm_enabled,
         )
         watch_process(measurements, database=database, log=log, running=lambda: engine.running)
-        threads = ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all)
+        threads = ThreadService(
+            database=database,
+            log=log,
+            clock=clock,
+            stop_answers=conversation.stop_all,
+            erase_files=attachments.erase_deleted,
+        )
         feed = Feed(database=database, log=log, clock=clock)
         yield Services(
             settings=settings,
@@ -82,6 +101,9 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 knows_tool=lambda name: parts.tools.find(name) is not None,
                 runtimes=parts.runtimes.names,
             ),
+            attachments=attachments,
+            blobs=blobs,
+            blob_links=links,
             feed=feed,
             sessions=SessionService(
                 database=database, log=log, threads=threads, conversation=conversation, clock=clock
@@ -97,7 +119,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             models=parts.models,
             relay=parts.relay,
             usage=await _usage(stack, parts, limiter),
-            health=_server_health(parts, engine, limiter),
+            health=_server_health(parts, engine, limiter, blobs=blobs),
             count_unfinished=conversation.count_unfinished,
         )
 
@@ -122,6 +144,16 @@ async def _sockets(stack: AsyncExitStack, parts: Parts) -> OpenSockets:
     stack.push_async_callback(sockets.aclose)
     parts.measurements.watch("frontdesk_sockets_open", "WebSockets open now", lambda: len(sockets))
     return sockets
+
+
+async def _attachments(stack: AsyncExitStack, parts: Parts, blobs: BlobStore) -> AttachmentService:
+    attachments = AttachmentService(
+        database=parts.database, store=blobs, clock=parts.clock, at_once=parts.settings.uploads_at_once
+    )
+    sweeper = AttachmentSweeper(attachments)
+    await sweeper.open()
+    stack.push_async_callback(sweeper.aclose)
+    return attachments
 
 
 async def _invoker(stack: AsyncExitStack, parts: Parts) -> ToolInvoker:
@@ -168,7 +200,7 @@ def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
     return RedisRateLimiter(settings.redis_url, clock)
 
 
-def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:
+def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter, *, blobs: BlobStore) -> Health:
     settings = parts.settings
     # Where others make the answers, messages are accepted and answers read without them and without a provider.
     makes_answers = settings.temporal_address is None
@@ -177,6 +209,7 @@ def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter) 
         "log": (parts.log.check, settings.redis_url is None),  # a shared one may be away: answers go on
         "engine": (engine.check, makes_answers),
         "limiter": (limiter.check, False),
+        "storage": (blobs.check, False),
         "provider": (parts.models.check, makes_answers and settings.llm_enabled),
     }
     return Health(checks, clock=parts.clock)

@@ -22,7 +22,7 @@ class IfActive(StrEnum):
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """`senders` are the ids in whose name the message claims to be; `parent_id` chooses the branch that it
-    continues.
+    continues; `attachments` are ids.
     """
 
     text: str
@@ -30,6 +30,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     senders: tuple[str, ...] = ()
     model: str | None = None
     metadata: dict[str, Any] = {}
+    attachments: tuple[str, ...] = ()
     parent_id: str | None = None
     if_active: IfActive = IfActive.reject
 

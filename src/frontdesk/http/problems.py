@@ -20,6 +20,7 @@ from frontdesk.errors import BodyTimeoutError, BodyTooLargeError, FrontdeskError
 from frontdesk.http import openai_errors
 
 MEDIA_TYPE = "application/problem+json"
+BODY_OPEN = "frontdesk.body_open"  # set while a route that reads its body by itself has not come to its end
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 16_777_216
@@ -69,12 +70,13 @@ async def _throw_away(receive: Receive) -> None:
         thrown += len(message["body"])
 
 
-def render(error: FrontdeskError, request_id: str | None, *, path: str) -> Response:
-    """`path` is what was asked for."""
+def render(error: FrontdeskError, request_id: str | None, *, path: str, is_last: bool = False) -> Response:
+    """`path` is what was asked for; `is_last` when the request's body is still coming."""
     headers = dict(error.headers)
     if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
         headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
-    response = LastResponse if isinstance(error, BodyTimeoutError | BodyTooLargeError) else Response
+    is_last = is_last or isinstance(error, BodyTimeoutError | BodyTooLargeError)
+    response = LastResponse if is_last else Response
     if openai_errors.speaks_openai(path):
         return response(openai_errors.body_of(error), error.status, headers, openai_errors.MEDIA_TYPE)
     return response(_problem(error, request_id), error.status, headers, MEDIA_TYPE)
@@ -103,7 +105,8 @@ def handle(http: FastAPI) -> None:
 async def _on_frontdesk_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, FrontdeskError):
         raise TypeError(error)
-    return render(error, request.scope.get("request_id"), path=request.scope["path"])
+    scope = request.scope
+    return render(error, scope.get("request_id"), path=scope["path"], is_last=scope.get(BODY_OPEN, False))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from frontdesk.agents.service import AgentService
+from frontdesk.attachments.links import BlobLinks
+from frontdesk.attachments.service import AttachmentService
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
 from frontdesk.conversation.messages.service import MessageService
@@ -26,6 +28,7 @@ from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.model_relay import ModelRelay
 from frontdesk.settings import Settings
 
@@ -52,6 +55,9 @@ class Services(Operations):
     conversation: ConversationService
     inputs: InputService
     agents: AgentService
+    attachments: AttachmentService
+    blobs: BlobStore
+    blob_links: BlobLinks
     feed: Feed
     sessions: SessionService
     session_throttle: SessionThrottle

@@ -7,9 +7,10 @@ from anyio import CancelScope
 from fastapi import Request, Response
 
 from frontdesk.errors import LlmDisabledError, NotFoundError, ProviderError, ProviderTimeoutError
+from frontdesk.http.admission import waiting_elsewhere
 from frontdesk.http.event_stream import SERVER_WIRE, Wire
 from frontdesk.http.openai_errors import PREFIX
-from frontdesk.http.routing import InternalOrUser, api_router, waiting_elsewhere
+from frontdesk.http.routing import InternalOrUser, api_router
 from frontdesk.http.services import Services, services
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.time_limit import not_counted
