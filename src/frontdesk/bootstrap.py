@@ -18,6 +18,7 @@ from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
 from frontdesk.agents.service import AgentService
 from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.bootstrap_agents import agent_runtimes, extra, tool_catalogue
+from frontdesk.bootstrap_search import open_search
 from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.stopping import Stopper
@@ -132,6 +133,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 runtimes=parts.runtimes.names,
             ),
             feed=feed,
+            search=open_search(stack, settings, database=database, clock=clock, measurements=measurements),
             sessions=SessionService(
                 database=database, log=log, threads=threads, conversation=conversation, clock=clock
             ),

@@ -120,6 +120,10 @@ class InvalidAgentError(FrontdeskError):
     code, status, title = "invalid_agent", 422, "The agent cannot be made like this"
 
 
+class BadRegexError(FrontdeskError):
+    code, status, title = "bad_regex", 422, "The regular expression cannot be used"
+
+
 class IdempotencyKeyReusedError(FrontdeskError):
     code, status, title = "idempotency_key_reused", 422, "The idempotency key was used with another request"
 
@@ -172,6 +176,10 @@ class OverloadedError(UnavailableError):
     code, title = "overloaded", "More requests come than can be served"
 
 
+class SearchDisabledError(FrontdeskError):
+    code, status, title = "search_disabled", 503, "Search is off: CHAT_SEARCH_ENABLED is false"
+
+
 class NotReadyError(FrontdeskError):
     """`parts` tells the state of each part of the program."""
 
@@ -182,6 +190,15 @@ class ConfigurationError(FrontdeskError):
     """The server cannot start as it is configured; the detail names the setting."""
 
     code, title = "configuration_error", "The configuration is not usable"
+
+
+class SearchIndexError(FrontdeskError):
+    """`detail` says what is wrong and what repairs it."""
+
+    code, status, title = "search_index_broken", 503, "The search index cannot be used"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(f"{detail or self.title}; `frontdesk search reindex` makes it again")
 
 
 class LlmDisabledError(UnavailableError):

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     llm_max_retries: int = Field(default=2, ge=0, le=10)
     llm_context_messages: int = Field(default=100, ge=1, le=1000)
 
+    search_enabled: bool = True
+    search_min_similarity: float = Field(default=0.3, ge=-1, le=1)
+    search_tick_seconds: float = Field(default=1.0, gt=0)
+
     jwt_secret_key: SecretStr = SecretStr(DEFAULT_JWT_SECRET)
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     access_token_expire_minutes: int = Field(default=15, ge=1)

@@ -21,6 +21,7 @@ from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.retrieval.service import SearchService
 from frontdesk.settings import Settings
 
 
@@ -47,6 +48,7 @@ class Services(Operations):
     inputs: InputService
     agents: AgentService
     feed: Feed
+    search: SearchService
     sessions: SessionService
     session_feed: SessionFeed
     invoker: ToolInvoker
