@@ -21,7 +21,7 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
 from frontdesk.identity.principal import Principal
 from frontdesk.retrieval.entries import owner_lexeme
@@ -102,9 +102,7 @@ def list_by_trigrams(connection: Connection, scope: Scope, needs: All, *, limit:
     """Ids of the messages that hold what is needed, the newest first; of all, when nothing is."""
     statement = select(messages.c.id).select_from(search_entries)
     if needs.needs and _on_postgres(connection):
-        statement = statement.where(
-            search_entries.c.grams.contains([owner_mark(scope.principal.id)]), _grams_on_postgres(needs)
-        )
+        statement = statement.where(_holds([owner_mark(scope.principal.id)]), _grams_on_postgres(needs))
     elif needs.needs:
         terms = f'"{owner_mark(scope.principal.id)}" AND {_grams_on_sqlite(needs)}'
         statement = (
@@ -125,12 +123,16 @@ def _grams_on_sqlite(need: Need) -> str:
 
 def _grams_on_postgres(need: Need) -> ColumnElement[bool]:
     if isinstance(need, str):
-        return search_entries.c.grams.contains([need])
+        return _holds([need])
     if not isinstance(need, All):
         return or_(*[_grams_on_postgres(inner) for inner in need.needs])
     single = [inner for inner in need.needs if isinstance(inner, str)]
     others = [_grams_on_postgres(inner) for inner in need.needs if not isinstance(inner, str)]
-    return and_(*([search_entries.c.grams.contains(single)] if single else []), *others)
+    return and_(*([_holds(single)] if single else []), *others)
+
+
+def _holds(grams: Sequence[str]) -> ColumnElement[bool]:
+    return search_entries.c.grams.op("@>")(cast(list(grams), ARRAY(Text)))
 
 
 def list_visible(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, str]:
