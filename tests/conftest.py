@@ -5,4 +5,5 @@ pytest_plugins = [
     "harness.rate_limiters",
     "harness.temporal",
     "harness.tool_sources",
+    "harness.vector_indexes",
 ]

@@ -192,6 +192,12 @@ class ConfigurationError(FrontdeskError):
     code, title = "configuration_error", "The configuration is not usable"
 
 
+class BadEmbeddingError(UnavailableError):
+    """An embedder answered, but not with one vector of its dimension for each text."""
+
+    code, title = "bad_embedding", "The embedder's answer cannot be used"
+
+
 class SearchIndexError(FrontdeskError):
     """`detail` says what is wrong and what repairs it."""
 

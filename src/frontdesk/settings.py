@@ -38,6 +38,15 @@ class Settings(BaseSettings):
     search_enabled: bool = True
     search_min_similarity: float = Field(default=0.3, ge=-1, le=1)
     search_tick_seconds: float = Field(default=1.0, gt=0)
+    embedder: Literal["auto", "packaged", "sentence_transformers", "openai"] = "auto"
+    embedding_model_name: str = "intfloat/multilingual-e5-large"
+    embedding_device: str | None = None
+    embedding_batch_size: int = Field(default=32, ge=1, le=2048)
+    embedding_api_base: str | None = None
+    embedding_api_key: SecretStr | None = None
+    embedding_dimensions: int | None = Field(default=None, ge=1, le=2000)
+    vector_index: Literal["auto", "chroma", "pgvector"] = "auto"
+    chroma_persist_directory: str = "./.chroma"
 
     jwt_secret_key: SecretStr = SecretStr(DEFAULT_JWT_SECRET)
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
