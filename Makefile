@@ -31,7 +31,7 @@ test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
 	$(BIN)/ruff check .
@@ -54,6 +54,7 @@ chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --kills 200 --cuts 1000 $(ARGS)
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing scaled --kills 40
 	PYTHONPATH=src:tests $(BIN)/python -m chaos --footing temporal --kills 40
+	PYTHONPATH=src:tests $(BIN)/python -m chaos.sessions
 
 chaos-long: $(VENV)/dev.installed ## the full counts of the reliability promises, and a soak of 6 hours, most of a day
 	$(call need,redis-server,redis-server)

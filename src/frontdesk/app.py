@@ -48,6 +48,10 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._outer(scope, receive, send)
 
+    def send_followers_away(self) -> None:
+        """When the end begins: what never ends by itself is to be followed elsewhere."""
+        self.http.state.services.streams.send_away(only_endless=True)
+
     def send_readers_away(self) -> None:
         """Before the end: whoever reads an answer that goes on is to read it elsewhere."""
         self.http.state.services.streams.send_away()

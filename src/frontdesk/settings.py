@@ -71,6 +71,7 @@ class Settings(BaseSettings):
 
     gateway_url: str | None = None
     sessions_allow_anonymous: Literal["auto", "true", "false"] = "auto"
+    sessions_per_address: int = Field(default=120, ge=1)
     session_poll_seconds: float = Field(default=3.0, ge=0.05)
     forwarded_cookie_names: str = Field(
         default="session_id,CF_Authorization", validation_alias="forwarded_cookie_names"

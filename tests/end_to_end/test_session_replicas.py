@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +95,20 @@ async def test_a_feed_survives_the_replica_that_makes_its_answer(replicas: tuple
         since = max(number for number, told in enumerate(deltas) if told["reset"])
     text = "".join(told["text"] for told in deltas[since:])
     assert text == shown[-1][1]["content"] == "".join(f"t{number} " for number in range(20))
+
+
+async def test_a_server_that_ends_sends_its_feeds_away_before_its_answers_have_ended(
+    sqlite_url: str, model_stub: ModelStub, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"llm_default_model": "scripted?tokens=20&stall_at=3", "drain_seconds": 60}
+    async with serve(database_url=sqlite_url, model_url=model_stub.url, directory=tmp_path, **settings) as server:
+        session_id = (await _post(server, "/chat/sessions", {}))["id"]
+        async with _feed(server, session_id) as feed:
+            body = {"role": "user", "content": "go", "respond": True}
+            await _post(server, f"/chat/sessions/{session_id}/messages", body)
+            await read_until(feed, lambda event: event.type == "message_delta", seconds=SECONDS)
+            server.process.send(signal.SIGTERM)
+            events = await feed.read_all(seconds=SECONDS)
+            assert events[-1].raw.startswith(b"retry: ")
+            server.process.check()  # it has not ended: it waits for the answer
+            server.process.kill()

@@ -163,7 +163,13 @@ async def open_searching(
 ) -> AsyncIterator[Searching]:
     index, embedder = index or ExactIndex(), embedder or MeaningEmbedder()
     async with open_core(database_url, UNREACHABLE, llm_enabled=False, user=user) as core:
-        meaning = Meaning(embedder, index)
+        held = (embedder, index)
+
+        async def opening() -> tuple[MeaningEmbedder, ExactIndex]:
+            await embedder.open()
+            return held
+
+        meaning = Meaning(opening)
         likeness = Likeness(database=core.database, meaning=meaning, least=0.3)
         yield Searching(
             core=core,

@@ -569,10 +569,11 @@ async def test_a_log_that_refuses_ends_the_sdks_run(runtimes: Runtimes, model_st
 
 async def test_stopping_an_agent_of_the_sdk_closes_its_model(core: Core, model_stub: ModelStub) -> None:
     thread_id = await thread_of(core, AgentKind.python, runtime="adder")
-    message = await core.send(thread_id, model="scripted?tokens=200&pause_ms=50&key=sdk-stop")
+    key = new_id()
+    message = await core.send(thread_id, model=f"scripted?tokens=200&pause_ms=50&key={key}")
     reader = await core.feed.join(thread_id, message.execution_id or "")
     await read_until(reader, EventType.chunk)
     await core.conversation.cancel(core.user, thread_id, message.execution_id or "")
     assert (await read_all(reader))[-1].type is EventType.execution_interrupted
-    call = await model_stub.call("sdk-stop", seconds=SECONDS)
+    call = await model_stub.call(key, seconds=SECONDS)
     assert call["outcome"] == "closed_by_client"

@@ -118,7 +118,7 @@ async def test_an_answer_that_was_begun_too_often_fails_and_keeps_its_text(
         text = await checkpointed(first, message)
         await first.crash()
         await first.database.write(
-            lambda c: c.execute(sql("UPDATE executions SET attempt = 5, lease_until = started_at"))
+            lambda c: c.execute(sql("UPDATE executions SET attempt = 5, restarts = 4, lease_until = started_at"))
         )
         async with open_core(database_url, model_stub.url, user=first.user, max_attempts=5) as second:
             (row,) = await second.ended(thread_id)

@@ -259,3 +259,16 @@ async def test_a_key_makes_one_session_and_one_message(place: Place) -> None:
     assert len((await place.user.ask("GET", path)).json()["items"]) == 1
     reused = await place.user.ask("POST", "/chat/sessions", json={"title": "l"}, headers=key)
     assert_problem(reused, 422, "idempotency_key_reused")
+
+
+async def test_strangers_open_so_many_sessions_a_minute_and_users_as_many_as_they_like(
+    sqlite_url: str, model_stub: ModelStub
+) -> None:
+    async with _open(sqlite_url, model_stub, sessions_per_address=3) as place:
+        for _ in range(3):
+            await place.visitor.session()
+        refused = await place.visitor.ask("POST", "/chat/sessions", json={})
+        assert_problem(refused, 429, "rate_limited")
+        assert 0 < int(refused.headers["Retry-After"]) <= 60
+        assert refused.headers["RateLimit-Policy"] == '"sessions-address";q=3;w=60'
+        await place.user.session()

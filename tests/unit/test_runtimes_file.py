@@ -7,7 +7,7 @@ import pytest
 
 from frontdesk.agents.models import AgentKind
 from frontdesk.agents.runtimes_file import parse_agents_file, read_agents_file
-from frontdesk.bootstrap_agents import agent_runtimes
+from frontdesk.bootstrap.agents import agent_runtimes
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.errors import ConfigurationError
 from frontdesk.kit.clock import SystemClock

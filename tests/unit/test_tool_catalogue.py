@@ -8,7 +8,7 @@ import pytest
 from frontdesk.adapters.tool_source.python import PythonToolSource
 from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.agents.tools.declarations import DeclaredFunction
-from frontdesk.bootstrap import tool_catalogue
+from frontdesk.bootstrap.agents import tool_catalogue
 from frontdesk.errors import ConfigurationError
 from frontdesk.ports.tool_source import ToolCallError
 from frontdesk.settings import Settings

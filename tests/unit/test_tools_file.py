@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from frontdesk.agents.tools.catalogue_file import parse_tools_file, read_tools_file
-from frontdesk.bootstrap import tool_catalogue
+from frontdesk.bootstrap.agents import tool_catalogue
 from frontdesk.errors import ConfigurationError
 from frontdesk.settings import Settings
 

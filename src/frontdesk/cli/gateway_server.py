@@ -21,7 +21,7 @@ _LEAVING_SECONDS = 1.0
 class _GatewayServer(uvicorn.Server):
     """Runs `announce` beside the gateway once it listens, for no longer than the gateway.
 
-    At the end answers have `drain` seconds to end in; then their readers are sent away.
+    At the end answers have `drain` seconds to end in; then their readers are sent away, as feeds are at once.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class _GatewayServer(uvicorn.Server):
         if self._announcing is not None:
             self._announcing.cancel()
             await asyncio.gather(self._announcing, return_exceptions=True)
+        self._application.send_followers_away()
         patience = asyncio.get_running_loop().call_later(self._drain, self._application.send_readers_away)
         await super().shutdown(sockets)
         patience.cancel()

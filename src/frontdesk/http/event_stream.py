@@ -107,10 +107,11 @@ class OpenStreams:
             self._watching.cancel()
             await asyncio.wait([self._watching])
 
-    def send_away(self) -> None:
-        """End all streams without their answers' end: their readers return, each at a moment of its own, elsewhere."""
+    def send_away(self, *, only_endless: bool = False) -> None:
+        """End streams without their readers' end: their clients return, each at a moment of its own, elsewhere."""
         for stream in tuple(self._streams):
-            stream.send_away()
+            if stream.is_endless or not only_endless:
+                stream.send_away()
 
     def add(self, stream: "EventStream[Any]") -> None:
         self._streams.add(stream)
@@ -135,14 +136,22 @@ class OpenStreams:
 
 
 class EventStream(Response, Generic[E]):
-    """`blocked_since` is the loop's time since when the reader has not taken what was written for it.
+    """`blocked_since` is the loop's time since when the reader has not taken what was written for it. One that
+    `is_endless` goes on for as long as its client wants.
 
     Needs a server that gives its `Wire`.
     """
 
     def __init__(
-        self, reader: Reader[E], encoder: Encoder[E], streams: OpenStreams, *, headers: dict[str, str] | None = None
+        self,
+        reader: Reader[E],
+        encoder: Encoder[E],
+        streams: OpenStreams,
+        *,
+        headers: dict[str, str] | None = None,
+        is_endless: bool = False,
     ) -> None:
+        self.is_endless = is_endless
         self.blocked_since: float | None = None
         self.wrote_at = 0.0
         self.background = None

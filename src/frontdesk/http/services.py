@@ -17,6 +17,7 @@ from frontdesk.conversation.sessions.service import SessionService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
+from frontdesk.identity.limits import SessionThrottle
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
@@ -50,6 +51,7 @@ class Services(Operations):
     feed: Feed
     search: SearchService
     sessions: SessionService
+    session_throttle: SessionThrottle
     session_feed: SessionFeed
     invoker: ToolInvoker
     streams: OpenStreams

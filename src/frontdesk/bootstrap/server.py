@@ -1,0 +1,146 @@
+"""What a server needs, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
+from frontdesk.adapters.tool_source.back_end import BackEnd
+from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
+from frontdesk.agents.service import AgentService
+from frontdesk.bootstrap.execution import execution_engine
+from frontdesk.bootstrap.extras import extra
+from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
+from frontdesk.bootstrap.search import open_search
+from frontdesk.conversation.feed import Feed
+from frontdesk.conversation.health import Health
+from frontdesk.conversation.housekeeping import Housekeeping
+from frontdesk.conversation.messages.service import MessageService
+from frontdesk.conversation.service import ConversationService
+from frontdesk.conversation.sessions.feed import SessionFeed
+from frontdesk.conversation.sessions.invoking import ToolInvoker
+from frontdesk.conversation.sessions.reports import BackEndReports
+from frontdesk.conversation.sessions.service import SessionService
+from frontdesk.conversation.sessions.source import SessionSource
+from frontdesk.conversation.threads.service import ThreadService
+from frontdesk.conversation.tool_calls.inputs import InputService
+from frontdesk.http.event_stream import OpenStreams
+from frontdesk.http.services import Services
+from frontdesk.identity.limits import LoginThrottle, SessionThrottle
+from frontdesk.identity.passwords import Passwords
+from frontdesk.identity.standings import Standings
+from frontdesk.identity.tokens.service import TokenService
+from frontdesk.identity.users.service import UserService
+from frontdesk.kit.clock import Clock
+from frontdesk.ports.execution_engine import ExecutionEngine
+from frontdesk.ports.rate_limiter import RateLimiter
+from frontdesk.settings import Settings
+
+
+@asynccontextmanager
+async def running_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything that a server needs, opened and, in the reverse order, closed. Raises `ConfigurationError`."""
+    async with AsyncExitStack() as stack:
+        parts = await open_parts(stack, settings)
+        clock, measurements, database, log = parts.clock, parts.measurements, parts.database, parts.log
+        limiter = _rate_limiter(settings, clock)
+        stack.push_async_callback(limiter.aclose)
+        standings = Standings(database, clock)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        users = UserService(
+            database, clock, passwords=passwords, throttle=_throttle(settings, limiter), standings=standings
+        )
+        tokens = TokenService(database, clock, settings=settings, standings=standings)
+        engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired]))
+        await engine.open()
+        stack.push_async_callback(engine.aclose)
+        streams = OpenStreams(measurements=measurements, patience=settings.slow_reader_seconds)
+        await streams.open()
+        stack.push_async_callback(streams.aclose)
+        conversation = ConversationService(
+            database=database, log=log, engine=engine, clock=clock, llm_enabled=settings.llm_enabled
+        )
+        watch_process(measurements, database=database, log=log, running=lambda: engine.running)
+        threads = ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all)
+        feed = Feed(database=database, log=log, clock=clock)
+        yield Services(
+            settings=settings,
+            clock=clock,
+            users=users,
+            tokens=tokens,
+            threads=threads,
+            messages=MessageService(database=database, clock=clock),
+            conversation=conversation,
+            inputs=InputService(database=database, engine=engine, tools=parts.tools, clock=clock),
+            agents=AgentService(
+                database=database,
+                clock=clock,
+                knows_tool=lambda name: parts.tools.find(name) is not None,
+                runtimes=parts.runtimes.names,
+            ),
+            feed=feed,
+            search=open_search(stack, settings, database=database, clock=clock, measurements=measurements),
+            sessions=SessionService(
+                database=database, log=log, threads=threads, conversation=conversation, clock=clock
+            ),
+            session_throttle=SessionThrottle(limiter, per_minute=settings.sessions_per_address),
+            session_feed=_session_feed(stack, parts, feed),
+            invoker=await _invoker(stack, parts),
+            streams=streams,
+            measurements=measurements,
+            models=parts.models,
+            health=_server_health(parts, engine, limiter),
+            count_unfinished=conversation.count_unfinished,
+        )
+
+
+def _session_feed(stack: AsyncExitStack, parts: Parts, answers: Feed) -> SessionFeed:
+    events = HttpBackEndEvents(BackEnd(parts.settings.api_base_url))
+    reports = BackEndReports(events, period=parts.settings.session_poll_seconds, clock=parts.clock)
+    stack.push_async_callback(reports.aclose)
+    return SessionFeed(SessionSource(database=parts.database, log=parts.log, answers=answers, reports=reports))
+
+
+async def _invoker(stack: AsyncExitStack, parts: Parts) -> ToolInvoker:
+    invoker = ToolInvoker(
+        database=parts.database,
+        log=parts.log,
+        tools=parts.tools,
+        clock=parts.clock,
+        measurements=parts.measurements,
+        max_bytes=parts.settings.tool_max_response_bytes,
+    )
+    await invoker.open()
+    stack.push_async_callback(invoker.aclose)
+    return invoker
+
+
+def _throttle(settings: Settings, limiter: RateLimiter) -> LoginThrottle:
+    return LoginThrottle(
+        limiter,
+        per_user=settings.login_attempts_per_user,
+        per_address=settings.login_attempts_per_address,
+        seconds=settings.login_window_seconds,
+    )
+
+
+def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
+    if settings.redis_url is None:
+        return InProcessRateLimiter(clock)
+    with extra("redis", "CHAT_REDIS_URL"):
+        from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter  # noqa: PLC0415  an extra
+    return RedisRateLimiter(settings.redis_url, clock)
+
+
+def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:
+    settings = parts.settings
+    # Where others make the answers, messages are accepted and answers read without them and without a provider.
+    makes_answers = settings.temporal_address is None
+    checks = {
+        "database": (parts.database.check, True),
+        "log": (parts.log.check, settings.redis_url is None),  # a shared one may be away: answers go on
+        "engine": (engine.check, makes_answers),
+        "limiter": (limiter.check, False),
+        "provider": (parts.models.check, makes_answers and settings.llm_enabled),
+    }
+    return Health(checks, clock=parts.clock)
