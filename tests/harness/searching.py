@@ -1,17 +1,19 @@
 """Search put together over a real database, with an exact index in memory and an embedder that knows a few meanings."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sqlalchemy import text as sql
 
 from frontdesk.errors import SearchIndexError, UnavailableError
 from frontdesk.identity.principal import Principal
-from frontdesk.kit.clock import SystemClock
+from frontdesk.kit.clock import HeldClock, SystemClock
 from frontdesk.ports.embedder import Vectors
 from frontdesk.ports.vector_index import Collection, Neighbour, VectorEntry, Where
+from frontdesk.retrieval import generations
 from frontdesk.retrieval.indexing import Indexer
 from frontdesk.retrieval.likeness import Likeness
 from frontdesk.retrieval.repository import Filters, Scope
@@ -57,12 +59,13 @@ class MeaningEmbedder:
 
 
 class ExactIndex:
-    """Survives `aclose`, as a store on disk does. `lost` is what a corrupt one says."""
+    """Survives `aclose`, as a store on disk does. `lost` is what a corrupt one says; `before_put` happens once."""
 
     def __init__(self) -> None:
         self.collections: dict[Collection, dict[str, tuple[VectorEntry, Vectors]]] = {}
         self.lost = False
         self.puts = 0
+        self.before_put: Callable[[], Awaitable[object]] | None = None
 
     async def open(self) -> None: ...
 
@@ -77,6 +80,9 @@ class ExactIndex:
         self.collections.pop(collection, None)
 
     async def put(self, collection: Collection, entries: Sequence[VectorEntry], vectors: Vectors) -> None:
+        if self.before_put is not None:
+            act, self.before_put = self.before_put, None
+            await act()
         self.puts += len(entries)
         held = await self._held(collection)
         held.update({entry.id: (entry, vector) for entry, vector in zip(entries, vectors, strict=True)})
@@ -122,14 +128,28 @@ class ExactIndex:
 
 @dataclass
 class Searching:
-    """A core without answers, and the search over it. `indexer` works when it is told to."""
+    """A core and the search over it. `indexer` works when it is told to, by a `clock` that is held."""
 
     core: Core
     index: ExactIndex
     embedder: MeaningEmbedder
+    clock: HeldClock
+    meaning: Meaning
     indexer: Indexer
     service: SearchService
-    threads: list[str] = field(default_factory=list)
+
+    def another_indexer(self) -> Indexer:
+        """As another process has it."""
+        return Indexer(database=self.core.database, clock=self.clock, meaning=self.meaning)
+
+    async def rows(self, table: str) -> list[Any]:
+        statement = sql(f"SELECT * FROM {table}")  # noqa: S608  a test's own word
+        return list(await self.core.database.read(lambda connection: connection.execute(statement).mappings().all()))
+
+    async def request_rebuilding(self) -> int:
+        now = self.clock.now()
+        row = await self.core.database.write(lambda connection: generations.request(connection, now=now))
+        return row.generation
 
     async def say(self, text: str, *, thread_id: str | None = None, **metadata: Any) -> tuple[str, str]:
         """The thread, a new one unless it is given, and the message."""
@@ -160,9 +180,12 @@ async def open_searching(
     index: ExactIndex | None = None,
     embedder: MeaningEmbedder | None = None,
     user: Principal | None = None,
+    model: str | None = None,
 ) -> AsyncIterator[Searching]:
+    """With a `model`'s address messages are answered."""
     index, embedder = index or ExactIndex(), embedder or MeaningEmbedder()
-    async with open_core(database_url, UNREACHABLE, llm_enabled=False, user=user) as core:
+    clock = HeldClock(SystemClock().now())
+    async with open_core(database_url, model or UNREACHABLE, llm_enabled=model is not None, user=user) as core:
         held = (embedder, index)
 
         async def opening() -> tuple[MeaningEmbedder, ExactIndex]:
@@ -175,7 +198,9 @@ async def open_searching(
             core=core,
             index=index,
             embedder=embedder,
-            indexer=Indexer(database=core.database, clock=SystemClock(), meaning=meaning),
+            clock=clock,
+            meaning=meaning,
+            indexer=Indexer(database=core.database, clock=clock, meaning=meaning),
             service=SearchService(database=core.database, likeness=likeness, enabled=True),
         )
         await meaning.aclose()

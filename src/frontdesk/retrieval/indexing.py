@@ -13,10 +13,12 @@ from frontdesk.retrieval.vectors import Meaning
 
 
 class Indexer:
-    """Any number of processes may have one. `rows` and `lag` tell of the outbox as it was last seen."""
+    """Any number of processes may have one. `rows` and `lag` tell of the outbox as it was last seen, `owner`
+    is its name in leases.
+    """
 
     def __init__(self, *, database: Database, clock: Clock, meaning: Meaning) -> None:
-        owner = new_id()
+        self.owner = owner = new_id()
         self._database = database
         self._clock = clock
         self._drain = Drain(database=database, clock=clock, meaning=meaning, owner=owner)

@@ -27,6 +27,8 @@ def settings_for(folder: Path, configured: Settings) -> Settings:
         raise CommandError(f"The data folder cannot be used: {error}") from error
     if "database_url" not in configured.model_fields_set:
         own["database_url"] = f"sqlite:///{folder / 'frontdesk.db'}"
+    if "chroma_persist_directory" not in configured.model_fields_set:
+        own["chroma_persist_directory"] = str(folder / "chroma")
     if "log_level" not in configured.model_fields_set:
         own["log_level"] = "WARNING"
     return Settings(**own)
