@@ -86,10 +86,10 @@ async def test_what_a_dead_process_had_claimed_is_taken_over(searching: Searchin
         await searching.indexer.run()
     survivor = searching.another_indexer()
     await survivor.run()
-    assert await searching.threads_of("cat", "text") == []
+    assert await searching.threads_of("cat", "semantic") == []
     searching.clock.advance(A_WHILE)
     await survivor.run()
-    assert await searching.threads_of("cat") == [thread]
+    assert await searching.threads_of("cat", "semantic") == [thread]
 
 
 async def test_chat_goes_on_without_the_index_and_the_outbox_waits(searching: Searching) -> None:

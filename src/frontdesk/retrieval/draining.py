@@ -1,11 +1,12 @@
 """From the outbox into the indexes, in batches, by any process: what one has claimed no other takes.
 
-Words and vectors are brought in together. While there can be no vectors, words are, and the rows wait for the rest.
+Words come first, since they take less time than vectors. While there can be no vectors, the rows wait for them.
 """
 
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Self
 
 import msgspec
 import structlog
@@ -33,6 +34,14 @@ class _Found(msgspec.Struct, frozen=True):
     gone: Sequence[str]
     hidden: Sequence[str]
     shown: Sequence[str]
+
+    def only(self, subjects: set[str]) -> Self:
+        return msgspec.structs.replace(
+            self,
+            present=[message for message in self.present if message.id in subjects],
+            gone=[each for each in self.gone if each in subjects],
+            hidden=[each for each in self.hidden if each in subjects],
+        )
 
 
 class Drain:
@@ -63,10 +72,12 @@ class Drain:
         found = await self._database.read(lambda connection: _find(connection, claimed))
         lacking = {row.subject for row in claimed if not row.has_words}
         analyses = await asyncio.to_thread(entries.analyse, [each for each in found.present if each.id in lacking])
-        reached = targets is not None and await self._bring(targets, found)
-        await self._database.write(
-            lambda connection: self._settle(connection, claimed, found, analyses=analyses, reached=reached)
+        settled = await self._database.write(
+            lambda connection: self._settle_words(connection, claimed, found, analyses=analyses)
         )
+        reached = targets is not None and await self._bring(targets, found.only(settled))
+        rest = [row for row in claimed if row.subject in settled]
+        await self._database.write(lambda connection: self._settle(connection, rest, reached=reached))
         return True
 
     async def _find_targets(self) -> list[Collection] | None:
@@ -98,10 +109,11 @@ class Drain:
         return [await self._meaning.collection(row) for row in begun]
 
     async def _bring(self, targets: Sequence[Collection], found: _Found) -> bool:
+        if not targets:
+            return True
         try:
             await self._meaning.put(targets, found.present)
-            if targets:
-                await self._meaning.remove(targets, messages=found.gone, threads=found.hidden)
+            await self._meaning.remove(targets, messages=found.gone, threads=found.hidden)
         except FAILURES as error:
             self._fail(error.detail)
             return False
@@ -113,15 +125,10 @@ class Drain:
             _logger.warning("search index waits", reason=reason)
         self._told = reason
 
-    def _settle(
-        self,
-        connection: Connection,
-        claimed: Sequence[Claimed],
-        found: _Found,
-        *,
-        analyses: Sequence[Analysis],
-        reached: bool,
-    ) -> None:
+    def _settle_words(
+        self, connection: Connection, claimed: Sequence[Claimed], found: _Found, *, analyses: Sequence[Analysis]
+    ) -> set[str]:
+        """The subjects that are still as they were found; their words are stored, and they remain claimed."""
         now = self._clock.now()
         settled = outbox.list_settled(connection, self._owner, claimed, at=now)
         entries.put(connection, [each for each in analyses if each.message_id in settled])
@@ -129,6 +136,12 @@ class Drain:
         entries.remove_threads(connection, settled.intersection(found.hidden))
         if shown := settled.intersection(found.shown):
             outbox.queue_messages_of(connection, shown, at=now)
+        return settled
+
+    def _settle(self, connection: Connection, claimed: Sequence[Claimed], *, reached: bool) -> None:
+        """What has changed while its vectors were brought in is done once more."""
+        now = self._clock.now()
+        settled = outbox.list_settled(connection, self._owner, claimed, at=now)
         if reached:
             outbox.take_off(connection, settled)
         else:

@@ -12,6 +12,7 @@ from frontdesk.ports.vector_index import Collection, Neighbour, VectorEntry, Vec
 from frontdesk.retrieval.models import Generation, IndexedMessage
 
 NAME = "messages"
+PASSAGE_LENGTH = 2_000  # of a longer message the beginning stands for the whole
 Opening = Callable[[], Awaitable[tuple[Embedder, VectorIndex]]]
 FAILURES = (UnavailableError, SearchIndexError, ConfigurationError)
 
@@ -65,7 +66,7 @@ class Meaning:
         if not messages:
             return
         embedder, index = await self.open()
-        vectors = await embedder.embed_passages([message.text for message in messages])
+        vectors = await embedder.embed_passages([message.text[:PASSAGE_LENGTH] for message in messages])
         for collection in collections:
             await index.put(collection, [_entry(message) for message in messages], vectors)
 
