@@ -1,8 +1,7 @@
 """Search over HTTP with the parts that the program has by itself: the packaged model, Chroma or pgvector."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 from time import monotonic
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from frontdesk.kit.ids import new_id
 from harness.callers import Caller, assert_problem, founder, newcomer
+from harness.databases import PostgresDatabases
 from harness.identities import settings_for
 from harness.served import served
 
@@ -45,27 +45,27 @@ WRONG: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-async def owner(
-    request: pytest.FixtureRequest, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Caller]:
-    url, server = module_database_url, None
-    if request.param == "postgres":
-        server = request.getfixturevalue("postgres_server")
-        url = server.url(name := server.create())
-    folder: Path = tmp_path_factory.mktemp("vectors")
+def either_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield request.getfixturevalue("module_database_url")
+        return
+    server: PostgresDatabases = request.getfixturevalue("postgres_server")
+    name = server.create()
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture(scope="module")
+async def owner(either_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Caller]:
     chosen = settings_for(
-        url,
+        either_url,
         search_enabled=True,
         search_tick_seconds=0.1,
         embedder="packaged",
-        chroma_persist_directory=str(folder),
+        chroma_persist_directory=str(tmp_path_factory.mktemp("vectors")),
     )
-    try:
-        async with served(chosen) as client:
-            yield await founder(client)
-    finally:
-        if server is not None:
-            server.drop(name)
+    async with served(chosen) as client:
+        yield await founder(client)
 
 
 async def say(caller: Caller, text: str) -> str:
