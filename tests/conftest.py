@@ -1,5 +1,6 @@
 pytest_plugins = [
     "harness.databases",
+    "harness.embedders",
     "harness.fixtures",
     "harness.redis",
     "harness.rate_limiters",

@@ -18,7 +18,10 @@ async def open_embedder(settings: Settings) -> Embedder:
     """Opened, and its owner's to close. Raises `ConfigurationError` when what is asked for cannot be had."""
     if settings.embedder == "auto":
         return await _automatic(settings)
-    embedder = _named(settings)
+    return await _opened(_named(settings))
+
+
+async def _opened(embedder: Embedder) -> Embedder:
     try:
         await embedder.open()
     except BaseException:
@@ -46,17 +49,14 @@ def _named(settings: Settings) -> Embedder:
 async def _automatic(settings: Settings) -> Embedder:
     reason = "sentence-transformers is not installed"
     if find_spec("sentence_transformers") is not None:
-        named = _sentence_transformers(settings, only_local=True)
         try:
-            await named.open()
+            named = await _opened(_sentence_transformers(settings, only_local=True))
         except ConfigurationError as error:
-            await named.aclose()
             reason = error.detail
         else:
             _logger.info("embedder_chosen", model=named.model)
             return named
-    packaged = _packaged()
-    await packaged.open()
+    packaged = await _opened(_packaged())
     _logger.info("embedder_chosen", model=packaged.model, instead_of=settings.embedding_model_name, reason=reason)
     return packaged
 

@@ -78,6 +78,8 @@ class OpenAIHttpEmbedder:
         self._url = f"{base_url.rstrip('/')}/embeddings"
         self._headers = {"Content-Type": "application/json", "User-Agent": "frontdesk"}
         if api_key:
+            if not (api_key.isascii() and api_key.isprintable()):
+                raise ConfigurationError("CHAT_EMBEDDING_API_KEY holds what no key can")
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._prefixes = prefixes_of(model)
         self._batch_size = batch_size
@@ -86,7 +88,9 @@ class OpenAIHttpEmbedder:
         self._session: ClientSession | None = None
 
     async def open(self) -> None:
-        """Asks for one vector, which tells the dimension. Raises `ConfigurationError` when it is refused."""
+        """Asks for one vector, which tells the dimension. Raises `ConfigurationError` when it is refused, and
+        `UnavailableError` when the provider is away and `dimensions` was left to it.
+        """
         self._session = ClientSession(
             connector=TCPConnector(limit=CONNECTIONS),
             cookie_jar=DummyCookieJar(),
@@ -98,6 +102,9 @@ class OpenAIHttpEmbedder:
             raise ConfigurationError(
                 f"CHAT_EMBEDDING_MODEL_NAME, CHAT_EMBEDDING_API_BASE, CHAT_EMBEDDING_API_KEY: {error.detail}"
             ) from error
+        except UnavailableError:
+            if not self.dimension:
+                raise
 
     async def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return await self._embedded(texts, self._prefixes.query if self._prefixes else "")

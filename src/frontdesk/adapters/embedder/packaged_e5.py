@@ -17,10 +17,10 @@ from frontdesk.adapters.embedder.texts import clean, joined, slices
 from frontdesk.ports.embedder import Vectors
 
 # The engine's windows hold 512 tokens, and it averages over those of a longer text.
-QUERY_CHARACTERS = 2_000
-PASSAGE_CHARACTERS = 8_000
+QUERY_CHARACTERS = 1_000
+PASSAGE_CHARACTERS = 4_000
 BATCH = 4
-_NICENESS = 10
+_NICENESS = 5
 
 
 class PackagedE5Embedder:

@@ -5,6 +5,7 @@ A process that ends, for whatever reason, is started again with the next call.
 
 import asyncio
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from frontdesk.adapters.vector_index.chroma_link import ChromaLink
@@ -22,6 +23,9 @@ class ChromaVectorIndex:
     """To be used within one event loop. `directory` is made when it is not there."""
 
     def __init__(self, directory: str) -> None:
+        """Raises ImportError when Chroma is not installed."""
+        if find_spec("chromadb") is None:
+            raise ImportError("chromadb")
         self._link = ChromaLink(directory)
         self._writing = asyncio.Lock()
 

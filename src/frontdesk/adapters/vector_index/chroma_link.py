@@ -4,12 +4,15 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 from typing import Any
 
 from frontdesk.adapters.vector_index.chroma_wire import HEAD, Call, Reply, decode_reply, frame
 from frontdesk.errors import ConfigurationError, SearchIndexError, UnavailableError
 
 ANSWER_SECONDS = 60.0
+# Opening brings what was logged since the last time into the graphs: about a second for a thousand vectors.
+OPEN_SECONDS = 600.0
 STOP_SECONDS = 10.0
 _PROGRAM = "frontdesk.adapters.vector_index.chroma_process"
 # Ended from outside. Any other end is the library's own, over what it found.
@@ -42,9 +45,11 @@ class ChromaLink:
 
     async def put_damaged_aside(self) -> None:
         async with self._turn:
-            if self._process is None:
+            if self._process is None and not self.is_damaged:
                 await self._start()
             if self.is_damaged:
+                if self._process is None:
+                    await self._launch()
                 self._result(await self._exchange("put_aside", {}))
                 self.is_damaged = False
 
@@ -64,10 +69,17 @@ class ChromaLink:
                 raise SearchIndexError(f"{self._directory} (CHAT_CHROMA_PERSIST_DIRECTORY) is damaged")
             return self._result(await self._exchange(name, arguments))
 
-    async def _start(self) -> None:
+    async def _launch(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", _PROGRAM, self._directory, stdin=PIPE, stdout=PIPE, start_new_session=True
         )
+        try:
+            await self._answered(self._process, ANSWER_SECONDS)
+        except SearchIndexError as error:
+            raise ConfigurationError("CHAT_VECTOR_INDEX: Chroma's process does not start") from error
+
+    async def _start(self) -> None:
+        await self._launch()
         try:
             reply = await self._exchange("open", {})
         except SearchIndexError:  # it ended over what it found
@@ -80,12 +92,18 @@ class ChromaLink:
 
     async def _exchange(self, name: str, arguments: dict[str, Any]) -> Reply:
         process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
+        if process is None or process.stdin is None:
             raise UnavailableError("The process of the search index is not there")
+        with suppress(OSError):  # its end is told where its answer is awaited
+            process.stdin.write(frame(Call(name, arguments)))
+            await process.stdin.drain()
+        return await self._answered(process, OPEN_SECONDS if name == "open" else ANSWER_SECONDS)
+
+    async def _answered(self, process: Process, patience: float) -> Reply:
+        if process.stdout is None:
+            raise AssertionError
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                process.stdin.write(frame(Call(name, arguments)))
-                await process.stdin.drain()
+            async with asyncio.timeout(patience):
                 length = int.from_bytes(await process.stdout.readexactly(HEAD), "big")
                 return decode_reply(await process.stdout.readexactly(length))
         except TimeoutError as error:

@@ -6,6 +6,7 @@ its own. It answers one call after another and ends when its input does. What it
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import sys
 import time
@@ -16,14 +17,19 @@ from typing import Any, BinaryIO
 
 import chromadb
 import numpy as np
+from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
-from chromadb.errors import ChromaError, NotFoundError
+from chromadb.errors import ChromaError, InternalError, NotFoundError
 
 from frontdesk.adapters.vector_index.chroma_wire import HEAD, Reply, decode_call, frame
 
-LOCK_SECONDS = 5.0
+LOCK_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 EF_SEARCH = 200
+# While it runs, Chroma only logs: a kill in the middle of writing a graph would leave one that it cannot read.
+NEVER = 2**31 - 1
+WRITTEN_ROWS = 1_000
+STORE, SAFE = "store", "safe"
 _FULL = ("disk is full", "No space left")
 _CALLS = ("open", "put_aside", "create", "drop", "put", "remove", "remove_groups", "nearest", "ids", "count", "check")
 # The index over segment and id serves this. Chroma's own pages are in the order of insertion.
@@ -44,32 +50,85 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._store = directory / STORE
         self._lock: int | None = None
         self._client: Any = None
         self._collections: dict[str, Any] = {}
 
     def open(self) -> None:
-        """Raises `InUseError`, OSError when the directory cannot be had, and `ChromaError` when what it holds is
-        damaged.
+        """Raises `InUseError`, OSError when the directory cannot be had, and `ChromaError` or ValueError when what it
+        holds is damaged.
         """
-        if self._lock is None:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._directory / "frontdesk.lock")
-        settings = Settings(anonymized_telemetry=False)
-        self._client = chromadb.PersistentClient(path=str(self._directory), settings=settings)
-        self._client.list_collections()
+        self._own()
+        self._recover()
+        if self._pending() >= WRITTEN_ROWS:
+            self._write_graphs()
+        self._connect()
 
     def put_aside(self) -> None:
         """Begin anew; what was there is kept in a folder beside, for whoever wants to look at it."""
+        self._own()
         aside = self._directory / f"broken-{time.time_ns()}"
         aside.mkdir()
-        for path in list(self._directory.iterdir()):
-            if path.name != "frontdesk.lock" and not path.name.startswith("broken-"):
-                path.rename(aside / path.name)
-        self.open()
+        for name in (STORE, SAFE):
+            with suppress(FileNotFoundError):
+                (self._directory / name).rename(aside / name)
+        SharedSystemClient.clear_system_cache()
+        self._connect()
+
+    def _recover(self) -> None:
+        """Take the copy for the store when the process was ended while it wrote graphs."""
+        safe = self._directory / SAFE
+        if safe.exists():
+            shutil.rmtree(self._store, ignore_errors=True)
+            safe.rename(self._store)
+        for left in ("part", "done"):
+            shutil.rmtree(self._directory / left, ignore_errors=True)
+
+    def _pending(self) -> int:
+        """Rows of the log that no graph on disk has: each is put into the graph again when it is loaded."""
+        with suppress(sqlite3.Error), self._tables() as tables:
+            return int(tables.execute("SELECT count(*) FROM embeddings_queue").fetchone()[0])
+        return 0
+
+    def _write_graphs(self) -> None:
+        """Chroma writes a graph in place and then forgets the log, so a copy of all stands by until that is done."""
+        part, safe, done = (self._directory / name for name in ("part", SAFE, "done"))
+        shutil.copytree(self._store, part)
+        part.rename(safe)
+        self._connect()
+        for collection in self._client.list_collections():
+            collection.modify(configuration={"hnsw": {"sync_threshold": 2}})  # taken up when the graph is loaded
+            named = self._client.get_collection(collection.name, embedding_function=None)
+            first = named.get(limit=1, include=["embeddings"])
+            if first["ids"]:
+                named.query(query_embeddings=first["embeddings"], n_results=1)
+            collection.modify(configuration={"hnsw": {"sync_threshold": NEVER}})
+        self._client.close()
+        os.sync()
+        safe.rename(done)
+        shutil.rmtree(done)
+
+    def _connect(self) -> None:
+        self._collections.clear()
+        settings = Settings(anonymized_telemetry=False)
+        try:
+            self._client = chromadb.PersistentClient(path=str(self._store), settings=settings)
+        except AttributeError as error:  # of a client that did not come to be, and that is then closed
+            raise InternalError(str(error)) from error
+        self._client.list_collections()
+
+    def _tables(self) -> closing[sqlite3.Connection]:
+        return closing(sqlite3.connect(f"file:{self._store / 'chroma.sqlite3'}?mode=ro", uri=True))
+
+    def _own(self) -> None:
+        if self._lock is None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self._directory / "frontdesk.lock")
 
     def create(self, name: str) -> None:
-        configuration = {"hnsw": {"space": "cosine", "max_neighbors": 16, "ef_search": EF_SEARCH}}
+        graph = {"space": "cosine", "max_neighbors": 16, "ef_search": EF_SEARCH, "sync_threshold": NEVER}
+        configuration = {"hnsw": graph}
         self._client.get_or_create_collection(name, configuration=configuration, embedding_function=None)
 
     def drop(self, name: str) -> None:
@@ -77,7 +136,7 @@ class Store:
         with suppress(NotFoundError):
             self._client.delete_collection(name)
 
-    def put(self, name: str, ids: list[str], vectors: bytes, metadatas: list[Any]) -> None:
+    def put(self, name: str, ids: list[str], vectors: bytes, *, metadatas: list[Any]) -> None:
         """Chroma adds metadata to what a row has: what it is no longer to have is named, as None."""
         collection = self._collection(name)
         known = collection.get(ids=ids, include=["metadatas"])
@@ -93,7 +152,7 @@ class Store:
         if groups:
             self._collection(name).delete(where={"group": {"$in": groups}})
 
-    def nearest(self, name: str, vector: bytes, where: Any, count: int) -> list[tuple[str, str, float]]:
+    def nearest(self, name: str, vector: bytes, where: Any, *, count: int) -> list[tuple[str, str, float]]:
         """What the graph finds, or, when that is less than asked for, the same by comparing everything."""
         collection = self._collection(name)
         row = _rows(vector, 1)
@@ -108,8 +167,7 @@ class Store:
 
     def ids(self, name: str, after: str, count: int) -> list[str]:
         self._collection(name).get(limit=1, include=[])  # it now brings what was only logged into its tables
-        address = f"file:{self._directory / 'chroma.sqlite3'}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True)) as tables:
+        with self._tables() as tables:
             return [row[0] for row in tables.execute(_IDS, (after, name, count))]
 
     def count(self, name: str) -> int:
@@ -169,9 +227,14 @@ def _answer(calls: Mapping[str, Callable[..., Any]], data: bytes) -> Reply:
 
 def _serve(store: Store, source: BinaryIO, sink: BinaryIO) -> None:
     calls = {name: getattr(store, name) for name in _CALLS}
-    while head := source.read(HEAD):
-        sink.write(frame(_answer(calls, source.read(int.from_bytes(head, "big")))))
+    reply = Reply("ready")
+    while True:
+        sink.write(frame(reply))
         sink.flush()
+        head = source.read(HEAD)
+        if len(head) < HEAD:
+            return
+        reply = _answer(calls, source.read(int.from_bytes(head, "big")))
 
 
 def main(arguments: Sequence[str]) -> None:
