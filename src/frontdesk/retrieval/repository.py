@@ -105,11 +105,9 @@ def list_by_trigrams(connection: Connection, scope: Scope, needs: All, *, limit:
         statement = statement.where(_holds([owner_mark(scope.principal.id)]), _grams_on_postgres(needs))
     elif needs.needs:
         terms = f'"{owner_mark(scope.principal.id)}" AND {_grams_on_sqlite(needs)}'
-        statement = (
-            select(messages.c.id)
-            .join_from(_search_grams, search_entries, search_entries.c.id == _search_grams.c.rowid)
-            .where(text("search_grams MATCH :terms").bindparams(terms=terms))
-        )
+        # Not a join: SQLite would ask the full text once for each of the owner's messages.
+        holding = select(_search_grams.c.rowid).where(text("search_grams MATCH :terms").bindparams(terms=terms))
+        statement = statement.where(search_entries.c.id.in_(holding))
     newest_first = _visible(connection, statement, scope).order_by(search_entries.c.message_id.desc())
     return list(connection.scalars(newest_first.limit(limit)))
 
