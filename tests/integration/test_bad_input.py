@@ -63,7 +63,6 @@ class Place:
             ("POST", f"{thread}/messages/{self.message}/regenerate", {"model": "m", "if_active": "queue"}),
             ("POST", f"{thread}/messages/{self.message}/feedback", {"kind": "positive", "comment": "x"}),
             ("PUT", f"/provider-threads/{self.thread}", {"provider": "x", "conversation_id": "x", "state": {}}),
-            ("POST", "/search/threads", {"query": "x", "mode": "text", "model": "m", "role": "user", "limit": 1}),
             ("POST", "/auth/register", {"username": "u", "password": "p" * 8, "email": "a@b.c", "role": "user"}),
             ("POST", "/auth/login", {"username": "u", "password": "p" * 8}),
             ("POST", "/auth/refresh", {"refresh_token": "x"}),
