@@ -29,7 +29,7 @@ from frontdesk.surfaces.files import routes as files
 from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.session_gateway import sessions, tools
-from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, threads
+from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads
 from frontdesk.surfaces.websocket_gateway import routes as websocket_gateway
 
 _YOUNG_OBJECTS = 20_000
@@ -110,7 +110,7 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None, role: Ro
 
 
 def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
-    for module in (accounts, threads, messages, executions, models, agents, attachments, files):
+    for module in (accounts, threads, messages, executions, models, search, agents, attachments, files):
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):

@@ -158,6 +158,10 @@ class UnknownAttachmentError(FrontdeskError):
     code, status, title = "unknown_attachment", 422, "There is no such attachment to send here"
 
 
+class BadRegexError(FrontdeskError):
+    code, status, title = "bad_regex", 422, "The regular expression cannot be used"
+
+
 class IdempotencyKeyReusedError(FrontdeskError):
     code, status, title = "idempotency_key_reused", 422, "The idempotency key was used with another request"
 
@@ -228,6 +232,10 @@ class StorageUnavailableError(UnavailableError):
 
 class StorageFullError(FrontdeskError):
     code, status, title = "storage_full", 507, "There is no space left for files"
+
+
+class SearchDisabledError(FrontdeskError):
+    code, status, title = "search_disabled", 503, "Search is off: CHAT_SEARCH_ENABLED is false"
 
 
 class NotReadyError(FrontdeskError):

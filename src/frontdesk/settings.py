@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     llm_proxy_timeout_seconds: float = Field(default=600.0, gt=0)
     llm_proxy_requests_per_minute: int | None = Field(default=None, ge=1)
     llm_proxy_tokens_per_day: int | None = Field(default=None, ge=1)
+    search_enabled: bool = True
+    search_min_similarity: float = Field(default=0.3, ge=-1, le=1)
+    search_tick_seconds: float = Field(default=1.0, gt=0)
     embedder: Literal["auto", "packaged", "sentence_transformers", "openai"] = "auto"
     embedding_model_name: str = "intfloat/multilingual-e5-large"
     embedding_device: str | None = None

@@ -48,7 +48,8 @@ class Home:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHAT_")}
-        self.environment: Mapping[str, str] = {**inherited, "HOME": str(folder), "PYTHONPATH": str(SOURCE), **settings}
+        own = {"HOME": str(folder), "PYTHONPATH": str(SOURCE), "CHAT_SEARCH_ENABLED": "false"}
+        self.environment: Mapping[str, str] = {**inherited, **own, **settings}
 
     def run(
         self, *arguments: str, stdin: str = "", seconds: float = PATIENCE_SECONDS

@@ -27,7 +27,8 @@ def quick_hasher() -> PasswordHash:
 
 
 def settings_for(database_url: str, **changes: object) -> Settings:
-    values = {"database_url": database_url, "jwt_secret_key": SECRET, "llm_enabled": False, **changes}
+    off = {"llm_enabled": False, "search_enabled": False}  # what a test does not need takes a machine's time
+    values = {"database_url": database_url, "jwt_secret_key": SECRET, **off, **changes}
     return Settings(_env_file=None, **values)
 
 

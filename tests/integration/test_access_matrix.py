@@ -54,6 +54,7 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "GET /threads/{thread_id}/executions/{execution_id}": None,
     "POST /threads/{thread_id}/executions/{execution_id}/tool-results": {"call_id": "call_1", "result": "taken"},
     "POST /threads/{thread_id}/executions/{execution_id}/approvals": {"call_id": "call_1", "decision": "approve"},
+    "POST /search/threads": {"query": "taken"},
     "POST /agents": {"name": "mine"},
     "GET /agents": None,
     "GET /agents/{agent_id}": None,

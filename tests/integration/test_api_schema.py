@@ -51,6 +51,8 @@ def gateway(tmp_path: Path, model_stub: ModelStub) -> Iterator[str]:
         CHAT_LLM_DEFAULT_MODEL="scripted?tokens=2",
         CHAT_LOGIN_ATTEMPTS_PER_ADDRESS="1000000",
         CHAT_LOG_FORMAT="json",
+        CHAT_SEARCH_ENABLED="true",
+        CHAT_EMBEDDER="packaged",
     )
     port = free_port()
     with home.background("serve", "--port", str(port)) as server:

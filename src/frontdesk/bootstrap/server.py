@@ -12,6 +12,7 @@ from frontdesk.attachments.sweeping import AttachmentSweeper
 from frontdesk.bootstrap.execution import execution_engine
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
+from frontdesk.bootstrap.search import open_search
 from frontdesk.bootstrap.storage import blob_links, blob_store
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
@@ -105,6 +106,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             blobs=blobs,
             blob_links=links,
             feed=feed,
+            search=open_search(stack, settings, database=database, clock=clock, measurements=measurements),
             sessions=SessionService(
                 database=database, log=log, threads=threads, conversation=conversation, clock=clock
             ),

@@ -20,6 +20,7 @@ _COMMANDS = {
     "worker": ("frontdesk.cli.worker", "Make the answers, over Temporal."),
     "migrate": ("frontdesk.cli.migrate", "Bring the database to this version's schema."),
     "users": ("frontdesk.cli.users.command", "List, add and change accounts."),
+    "search": ("frontdesk.cli.search.command", "Make the search index again."),
     "chat": ("frontdesk.cli.chat.command", "Talk to a model from this terminal."),
 }
 

@@ -30,6 +30,7 @@ from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.model_relay import ModelRelay
+from frontdesk.retrieval.service import SearchService
 from frontdesk.settings import Settings
 
 
@@ -59,6 +60,7 @@ class Services(Operations):
     blobs: BlobStore
     blob_links: BlobLinks
     feed: Feed
+    search: SearchService
     sessions: SessionService
     session_throttle: SessionThrottle
     session_feed: SessionFeed

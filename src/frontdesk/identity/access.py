@@ -33,9 +33,16 @@ def use_session(caller: Principal | None, *, owner_kind: PrincipalKind, owner_id
 
 def use_metadata(principal: Principal, metadata: Mapping[str, Any]) -> None:
     """Raises `NotAllowedError` when `product_id` or `agent_id` is outside the principal's allow lists."""
+    if not may_use_metadata(principal, metadata):
+        raise NotAllowedError
+
+
+def may_use_metadata(principal: Principal, metadata: Mapping[str, Any]) -> bool:
+    """Lists ask the same in SQL: `retrieval.repository`."""
     for key, permitted in (("product_id", principal.products), ("agent_id", principal.agents)):
         wanted = metadata.get(key)
         if wanted is None or permitted is None:
             continue
         if not isinstance(wanted, str) or wanted not in permitted:
-            raise NotAllowedError
+            return False
+    return True

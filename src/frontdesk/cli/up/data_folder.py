@@ -32,6 +32,8 @@ def settings_for(folder: Path, configured: Settings) -> Settings:
         own["database_url"] = f"sqlite:///{folder / 'frontdesk.db'}"
     if "blob_store" not in configured.model_fields_set:
         own["blob_store"] = f"file://{quote(str(folder.absolute() / 'files'))}"
+    if "chroma_persist_directory" not in configured.model_fields_set:
+        own["chroma_persist_directory"] = str(folder / "chroma")
     if "log_level" not in configured.model_fields_set:
         own["log_level"] = "WARNING"
     return Settings(**own)

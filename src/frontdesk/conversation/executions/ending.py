@@ -16,6 +16,7 @@ from frontdesk.conversation.threads.models import ProviderThread
 from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.ports.language_model import ModelCallError, Usage
 from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError
+from frontdesk.retrieval import outbox
 
 _CUT_OFF = '{"error":{"code":"interrupted","message":"The answer ended before the call did"}}'
 ENDS = {
@@ -79,6 +80,7 @@ def finish_execution(connection: Connection, execution: Execution, ending: Endin
             connection, execution.message_id, text=ending.text, model=ending.model, usage=ending.usage
         )
     messages.set_status(connection, execution.id, MessageStatus(ending.state.value), at=now)
+    outbox.queue_message(connection, execution.message_id, at=now)
     holder = thread.active_execution_id
     next_id = executions.find_next_queued(connection, thread.id) if holder in {None, execution.id} else None
     threads.change_head(

@@ -8,6 +8,7 @@ from frontdesk.conversation.messages.models import Feedback, Message, MessageSta
 from frontdesk.database.prepared import Prepared
 from frontdesk.errors import NotFoundError
 from frontdesk.ports.language_model import Usage
+from frontdesk.retrieval import outbox
 
 _ADD = Prepared(insert(messages))
 _BY_ID = Prepared(
@@ -69,7 +70,11 @@ def get(connection: Connection, thread_id: str, message_id: str) -> Message:
 
 
 def add(connection: Connection, *records: Message) -> None:
+    """Search is told of those that say something: an answer's place is empty, and what it says is told at its end."""
     _ADD.run_many(connection, [_values(record) for record in records])
+    for record in records:
+        if record.text:
+            outbox.queue_message(connection, record.id, at=record.created_at)
 
 
 def _values(record: Message) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from frontdesk.errors import ExecutionActiveError, IllegalTransitionError
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.paging import Page
+from frontdesk.retrieval import outbox
 
 TRANSITIONS: dict[MessageStatus, frozenset[MessageStatus]] = {
     MessageStatus.queued: frozenset(
@@ -65,7 +66,9 @@ class MessageService:
             changed = {"text": text, "status": status}
             values = {name: value for name, value in changed.items() if value is not None}
             if values:
-                messages.change(connection, message_id, {**values, "updated_at": self._clock.now()})
+                now = self._clock.now()
+                messages.change(connection, message_id, {**values, "updated_at": now})
+                outbox.queue_message(connection, message_id, at=now)
             return messages.get(connection, thread_id, message_id)
 
         return await self._database.write(work)

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -121,6 +121,13 @@ def list_page(
         )
     ordered = statement.order_by(threads.c.activity_at.desc(), threads.c.id.desc()).limit(limit).offset(offset)
     return [_thread(row) for row in connection.execute(ordered).mappings()]
+
+
+def list_by_ids(connection: Connection, principal: Principal, thread_ids: Collection[str]) -> list[Thread]:
+    """Those that are not deleted and that the principal may use, in no order."""
+    statement = _own(principal, include_deleted=False).where(threads.c.id.in_(thread_ids))
+    found = [_thread(row) for row in connection.execute(statement).mappings()]
+    return [thread for thread in found if access.may_use_metadata(principal, thread.metadata)]
 
 
 def find_agent_id(connection: Connection, thread_id: str) -> str | None:

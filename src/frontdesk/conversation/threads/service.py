@@ -1,6 +1,6 @@
 """Threads as records: making, finding, changing and erasing them, and what a provider keeps about them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from frontdesk.kit.ids import new_id
 from frontdesk.kit.merge_patch import merge_patch
 from frontdesk.kit.paging import Page
 from frontdesk.ports.thread_log import ThreadLog
+from frontdesk.retrieval import outbox
 
 _EXPORT_PAGE = 500
 StopAnswers = Callable[[Principal, str], Awaitable[None]]
@@ -137,6 +138,8 @@ class ThreadService:
                 values["metadata"] = merge_patch(thread.metadata, changes["metadata"])
                 access.use_metadata(principal, values["metadata"])
             threads.change(connection, thread_id, values)
+            if changes.get("is_deleted") not in {None, thread.is_deleted}:
+                outbox.queue_thread(connection, thread_id, thread.user_id, at=values["updated_at"])
             return msgspec.structs.replace(thread, **values)
 
         changed = await self._database.write(work)
@@ -153,12 +156,14 @@ class ThreadService:
         def hide(connection: Connection) -> None:
             threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
             threads.change(connection, thread_id, {"is_deleted": True})
+            outbox.queue_thread(connection, thread_id, principal.id, at=self._clock.now())
 
         def erase(connection: Connection) -> list[str]:
             threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
             ended = executions.list_ids(connection, thread_id)
             threads.erase(connection, thread_id)
             attachments.mark_threads_deleted(connection, thread_id)
+            outbox.queue_thread(connection, thread_id, principal.id, at=self._clock.now())
             forget_results(connection, principal.id, naming=thread_id)
             return ended
 
@@ -166,6 +171,15 @@ class ThreadService:
         await self._stop_answers(principal, thread_id)
         self._log.discard(thread_id, await self._database.write(erase))
         await self._erase_files()
+
+    async def find_all(self, principal: Principal, thread_ids: Collection[str]) -> dict[str, Thread]:
+        """Those of the threads that the principal may use, by their ids."""
+
+        def work(connection: Connection) -> dict[str, Thread]:
+            found = threads.list_by_ids(connection, principal, thread_ids)
+            return {thread.id: thread for thread in found}
+
+        return await self._database.read(work)
 
     async def export(self, principal: Principal, thread_id: str) -> tuple[Thread, AsyncIterator[list[Message]]]:
         """The thread and all its messages, oldest first, in pages that are read as they are taken."""

@@ -1,0 +1,1 @@
+"""`frontdesk search`: the command that makes the search index again."""

@@ -1,0 +1,93 @@
+"""Search by meaning: the nearest vectors of the asker's own, of threads that they may see at this moment."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection
+
+from frontdesk.database import Database
+from frontdesk.errors import SearchIndexError
+from frontdesk.ports.embedder import Vectors
+from frontdesk.ports.vector_index import Neighbour, Where
+from frontdesk.retrieval import generations, outbox, repository
+from frontdesk.retrieval.models import Generation
+from frontdesk.retrieval.repository import Match, Scope
+from frontdesk.retrieval.vectors import Meaning
+
+_FIRST = 100
+_MOST = 6_400
+_GROWTH = 4
+
+
+class Alike(msgspec.Struct, frozen=True):
+    """One match of each thread, best first. `notice` says so when the index is still being filled."""
+
+    matches: list[Match]
+    notice: str | None = None
+
+
+class Likeness:
+    """`least` is the cosine similarity below which nothing is found."""
+
+    def __init__(self, *, database: Database, meaning: Meaning, least: float) -> None:
+        self._database = database
+        self._meaning = meaning
+        self._least = least
+
+    async def find(self, scope: Scope, question: str, *, wanted: int) -> Alike:
+        """At least `wanted` threads, if there are so many. Raises `SearchIndexError` and `UnavailableError`."""
+        vector = await self._meaning.embed_question(question)
+        live = await self._read_live()
+        try:
+            return await self._find(live, scope, vector, wanted=wanted)
+        except SearchIndexError:
+            successor = await self._read_live()
+            if successor.generation == live.generation:
+                raise
+        return await self._find(successor, scope, vector, wanted=wanted)
+
+    async def _read_live(self) -> Generation:
+        live = await self._database.read(generations.find_live)
+        if live is None or (live.model is None and not live.is_complete):
+            raise SearchIndexError("The search index has not been begun yet")
+        return live
+
+    async def _find(self, live: Generation, scope: Scope, vector: Vectors, *, wanted: int) -> Alike:
+        collection = await self._meaning.collection(live)
+        where = await self._database.read(lambda connection: _where(connection, scope))
+        count = max(_FIRST, 2 * wanted)
+        while True:
+            near = await self._meaning.nearest(collection, vector, where=where, count=count)
+            alike = [neighbour for neighbour in near if neighbour.similarity >= self._least]
+            matches = await self._visible(scope, alike)
+            if len(matches) >= wanted or len(alike) < count or count >= _MOST:
+                break
+            count *= _GROWTH
+        notice = None if live.is_complete else f"The search index is being filled: {live.done} of {live.total} messages"
+        return Alike(matches, notice)
+
+    async def _visible(self, scope: Scope, alike: Sequence[Neighbour]) -> list[Match]:
+        ids = [neighbour.id for neighbour in alike]
+        threads = await self._database.read(lambda connection: repository.list_visible(connection, scope, ids))
+        best: dict[str, Match] = {}
+        for neighbour in alike:
+            if (thread_id := threads.get(neighbour.id)) is not None:
+                best.setdefault(thread_id, Match(neighbour.id, thread_id, neighbour.similarity))
+        return list(best.values())
+
+
+def _where(connection: Connection, scope: Scope) -> Where:
+    """Threads are named where the index may hold some that the asker may not see: all others are not worth a list."""
+    principal, filters = scope.principal, scope.filters
+    is_limited = principal.products is not None or principal.agents is not None
+    groups = None
+    if is_limited or outbox.has_hidden(connection, principal.id):
+        groups = repository.list_threads(connection, principal)
+    labels = {"role": filters.role, "model": filters.model}
+    return Where(
+        owner=principal.id,
+        groups=groups,
+        labels={name: value for name, value in labels.items() if value is not None},
+        since=None if filters.since is None else filters.since.timestamp(),
+        until=None if filters.until is None else filters.until.timestamp(),
+    )

@@ -1,0 +1,1 @@
+"""Programs about search that are run as modules."""
