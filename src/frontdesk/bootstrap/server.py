@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
 from frontdesk.agents.service import AgentService
+from frontdesk.attachments.links import BlobLinks
 from frontdesk.attachments.service import AttachmentService
 from frontdesk.attachments.sweeping import AttachmentSweeper
-from frontdesk.bootstrap.execution import execution_engine
+from frontdesk.bootstrap.execution import Engine, execution_engine
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
 from frontdesk.bootstrap.search import open_search
@@ -45,85 +47,135 @@ from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.settings import Settings
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Callers:
+    limiter: RateLimiter
+    standings: Standings
+    users: UserService
+    tokens: TokenService
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Core:
+    engine: Engine
+    links: BlobLinks
+    blobs: BlobStore
+    attachments: AttachmentService
+    conversation: ConversationService
+    threads: ThreadService
+    feed: Feed
+
+
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything that a server needs, opened and, in the reverse order, closed. Raises `ConfigurationError`."""
     async with AsyncExitStack() as stack:
         parts = await open_parts(stack, settings)
         clock, measurements, database, log = parts.clock, parts.measurements, parts.database, parts.log
-        limiter = _rate_limiter(settings, clock)
-        stack.push_async_callback(limiter.aclose)
-        standings = Standings(database, clock)
-        passwords = Passwords()
-        stack.callback(passwords.close)
-        users = UserService(
-            database, clock, passwords=passwords, throttle=_throttle(settings, limiter), standings=standings
-        )
-        tokens = TokenService(database, clock, settings=settings, standings=standings)
-        engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired]))
-        await engine.open()
-        stack.push_async_callback(engine.aclose)
-        streams = OpenStreams(measurements=measurements, patience=settings.slow_reader_seconds)
-        await streams.open()
-        stack.push_async_callback(streams.aclose)
-        links = blob_links(settings, clock)
-        blobs = blob_store(settings, links)
-        stack.push_async_callback(blobs.aclose)
-        attachments = await _attachments(stack, parts, blobs)
-        conversation = ConversationService(
-            database=database,
-            log=log,
-            engine=engine,
-            attachments=attachments,
-            clock=clock,
-            llm_enabled=settings.llm_enabled,
-        )
-        watch_process(measurements, database=database, log=log, running=lambda: engine.running)
-        threads = ThreadService(
-            database=database,
-            log=log,
-            clock=clock,
-            stop_answers=conversation.stop_all,
-            erase_files=attachments.erase_deleted,
-        )
-        feed = Feed(database=database, log=log, clock=clock)
+        callers = _callers(stack, parts)
+        core = await _core(stack, parts, callers.tokens)
+        watch_process(measurements, database=database, log=log, running=lambda: core.engine.running)
         yield Services(
             settings=settings,
             clock=clock,
-            users=users,
-            tokens=tokens,
-            threads=threads,
+            users=callers.users,
+            tokens=callers.tokens,
+            threads=core.threads,
             messages=MessageService(database=database, clock=clock),
-            conversation=conversation,
-            inputs=InputService(database=database, engine=engine, tools=parts.tools, clock=clock),
-            agents=AgentService(
-                database=database,
-                clock=clock,
-                knows_tool=lambda name: parts.tools.find(name) is not None,
-                runtimes=parts.runtimes.names,
-            ),
-            attachments=attachments,
-            blobs=blobs,
-            blob_links=links,
-            feed=feed,
+            conversation=core.conversation,
+            inputs=InputService(database=database, engine=core.engine, tools=parts.tools, clock=clock),
+            agents=_agents(parts),
+            attachments=core.attachments,
+            blobs=core.blobs,
+            blob_links=core.links,
+            feed=core.feed,
             search=open_search(stack, settings, database=database, clock=clock, measurements=measurements),
             sessions=SessionService(
-                database=database, log=log, threads=threads, conversation=conversation, clock=clock
+                database=database, log=log, threads=core.threads, conversation=core.conversation, clock=clock
             ),
-            session_throttle=SessionThrottle(limiter, per_minute=settings.sessions_per_address),
-            session_feed=_session_feed(stack, parts, feed),
+            session_throttle=SessionThrottle(callers.limiter, per_minute=settings.sessions_per_address),
+            session_feed=_session_feed(stack, parts, core.feed),
             invoker=await _invoker(stack, parts),
-            answers=AnswersSource(database=database, log=log, feed=feed),
-            tickets=Tickets(database, clock, secret=settings.jwt_secret_key.get_secret_value(), standings=standings),
-            streams=streams,
+            answers=AnswersSource(database=database, log=log, feed=core.feed),
+            tickets=Tickets(
+                database, clock, secret=settings.jwt_secret_key.get_secret_value(), standings=callers.standings
+            ),
+            streams=await _streams(stack, parts),
             sockets=await _sockets(stack, parts),
             measurements=measurements,
             models=parts.models,
             relay=parts.relay,
-            usage=await _usage(stack, parts, limiter),
-            health=_server_health(parts, engine, limiter, blobs=blobs),
-            count_unfinished=conversation.count_unfinished,
+            usage=await _usage(stack, parts, callers.limiter),
+            health=_server_health(parts, core.engine, callers.limiter, blobs=core.blobs),
+            count_unfinished=core.conversation.count_unfinished,
         )
+
+
+def _callers(stack: AsyncExitStack, parts: Parts) -> _Callers:
+    settings, clock, database = parts.settings, parts.clock, parts.database
+    limiter = _rate_limiter(settings, clock)
+    stack.push_async_callback(limiter.aclose)
+    standings = Standings(database, clock)
+    passwords = Passwords()
+    stack.callback(passwords.close)
+    throttle = _throttle(settings, limiter)
+    return _Callers(
+        limiter=limiter,
+        standings=standings,
+        users=UserService(database, clock, passwords=passwords, throttle=throttle, standings=standings),
+        tokens=TokenService(database, clock, settings=settings, standings=standings),
+    )
+
+
+async def _core(stack: AsyncExitStack, parts: Parts, tokens: TokenService) -> _Core:
+    settings, clock, database, log = parts.settings, parts.clock, parts.database, parts.log
+    engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired]))
+    await engine.open()
+    stack.push_async_callback(engine.aclose)
+    links = blob_links(settings, clock)
+    blobs = blob_store(settings, links)
+    stack.push_async_callback(blobs.aclose)
+    attachments = await _attachments(stack, parts, blobs)
+    conversation = ConversationService(
+        database=database,
+        log=log,
+        engine=engine,
+        attachments=attachments,
+        clock=clock,
+        llm_enabled=settings.llm_enabled,
+    )
+    threads = ThreadService(
+        database=database,
+        log=log,
+        clock=clock,
+        stop_answers=conversation.stop_all,
+        erase_files=attachments.erase_deleted,
+    )
+    return _Core(
+        engine=engine,
+        links=links,
+        blobs=blobs,
+        attachments=attachments,
+        conversation=conversation,
+        threads=threads,
+        feed=Feed(database=database, log=log, clock=clock),
+    )
+
+
+def _agents(parts: Parts) -> AgentService:
+    return AgentService(
+        database=parts.database,
+        clock=parts.clock,
+        knows_tool=lambda name: parts.tools.find(name) is not None,
+        runtimes=parts.runtimes.names,
+    )
+
+
+async def _streams(stack: AsyncExitStack, parts: Parts) -> OpenStreams:
+    streams = OpenStreams(measurements=parts.measurements, patience=parts.settings.slow_reader_seconds)
+    await streams.open()
+    stack.push_async_callback(streams.aclose)
+    return streams
 
 
 def _session_feed(stack: AsyncExitStack, parts: Parts, answers: Feed) -> SessionFeed:
