@@ -32,27 +32,27 @@ class BlobLinks:
         self._clock = clock
 
     def download(self, download: Download, *, seconds: int) -> str:
-        return self._link("GET", download.key, {"name": download.name, "type": download.media_type}, seconds)
+        return self._link("GET", download.key, {"name": download.name, "type": download.media_type}, seconds=seconds)
 
     def upload(self, upload: Upload, *, seconds: int) -> str:
-        return self._link("PUT", upload.key, {"max": str(upload.max_bytes)}, seconds)
+        return self._link("PUT", upload.key, {"max": str(upload.max_bytes)}, seconds=seconds)
 
     def read_download(self, key: str, query: Mapping[str, str]) -> Download:
         """Raises `BadLinkError`, `LinkExpiredError`."""
-        name, media_type = self._verified("GET", key, query, ("name", "type"))
+        name, media_type = self._verified("GET", key, query, names=("name", "type"))
         return Download(key=key, name=name, media_type=media_type)
 
     def read_upload(self, key: str, query: Mapping[str, str]) -> Upload:
         """Raises `BadLinkError`, `LinkExpiredError`."""
-        (most,) = self._verified("PUT", key, query, ("max",))
+        (most,) = self._verified("PUT", key, query, names=("max",))
         return Upload(key=key, max_bytes=int(most))
 
-    def _link(self, method: str, key: str, given: Mapping[str, str], seconds: int) -> str:
+    def _link(self, method: str, key: str, given: Mapping[str, str], *, seconds: int) -> str:
         expires = str(int(self._clock.now().timestamp()) + seconds)
         signature = self._signer.sign(method, key, expires, *given.values())
         return f"{self._place}/{quote(key)}?" + urlencode({**given, "expires": expires, "signature": signature})
 
-    def _verified(self, method: str, key: str, query: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
+    def _verified(self, method: str, key: str, query: Mapping[str, str], *, names: tuple[str, ...]) -> list[str]:
         values = [query.get(name, "") for name in names]
         expires, signature = query.get("expires", ""), query.get("signature", "")
         if not self._signer.verify(signature, method, key, expires, *values):

@@ -7,6 +7,7 @@ from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
 from frontdesk.agents.service import AgentService
+from frontdesk.attachments.links import BlobLinks
 from frontdesk.attachments.service import AttachmentService
 from frontdesk.attachments.sweeping import AttachmentSweeper
 from frontdesk.bootstrap.execution import execution_engine
@@ -61,9 +62,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         await streams.open()
         stack.push_async_callback(streams.aclose)
         links = blob_links(settings, clock)
-        blobs = blob_store(settings, links)
-        stack.push_async_callback(blobs.aclose)
-        attachments = await _attachments(stack, parts, blobs)
+        blobs, attachments = await _files(stack, parts, links)
         conversation = ConversationService(
             database=database,
             log=log,
@@ -120,14 +119,16 @@ def _session_feed(stack: AsyncExitStack, parts: Parts, answers: Feed) -> Session
     return SessionFeed(SessionSource(database=parts.database, log=parts.log, answers=answers, reports=reports))
 
 
-async def _attachments(stack: AsyncExitStack, parts: Parts, blobs: BlobStore) -> AttachmentService:
+async def _files(stack: AsyncExitStack, parts: Parts, links: BlobLinks) -> tuple[BlobStore, AttachmentService]:
+    blobs = blob_store(parts.settings, links)
+    stack.push_async_callback(blobs.aclose)
     attachments = AttachmentService(
         database=parts.database, store=blobs, clock=parts.clock, at_once=parts.settings.uploads_at_once
     )
     sweeper = AttachmentSweeper(attachments)
     await sweeper.open()
     stack.push_async_callback(sweeper.aclose)
-    return attachments
+    return blobs, attachments
 
 
 async def _invoker(stack: AsyncExitStack, parts: Parts) -> ToolInvoker:
