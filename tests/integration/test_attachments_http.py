@@ -246,6 +246,7 @@ async def test_a_file_in_two_steps(place: Place) -> None:
         hashlib.sha256(PNG).hexdigest(),
     )
     assert await place.owner.made("POST", f"{path}/complete") | {"download_url": ""} == done | {"download_url": ""}
+    assert not [path for path in place.stored() if announced["id"] in path.name]
     # What is put there later changes nothing of what was looked at.
     assert (await place.owner.client.put(url, content=b"something else")).status_code == 204
     assert (await place.owner.client.get(place.link(done["download_url"]))).content == PNG

@@ -32,10 +32,10 @@ class BlobLinks:
         self._clock = clock
 
     def download(self, download: Download, *, seconds: int) -> str:
-        return self._link("GET", download.key, {"name": download.name, "type": download.media_type}, seconds)
+        return self._link("GET", download.key, {"name": download.name, "type": download.media_type}, seconds=seconds)
 
     def upload(self, upload: Upload, *, seconds: int) -> str:
-        return self._link("PUT", upload.key, {"max": str(upload.max_bytes)}, seconds)
+        return self._link("PUT", upload.key, {"max": str(upload.max_bytes)}, seconds=seconds)
 
     def read_download(self, key: str, query: Mapping[str, str]) -> Download:
         """Raises `BadLinkError`, `LinkExpiredError`."""

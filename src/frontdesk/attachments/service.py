@@ -4,7 +4,7 @@ comes first when it goes, and last when it comes, so that nothing is left that n
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import timedelta
 from uuid import uuid4
 
@@ -91,10 +91,13 @@ class AttachmentService:
             return attachment
         with self.one_more():
             try:
-                return await self._take_in(attachment, self._arrived(attachment))
+                kept = await self._take_in(attachment, self._arrived(attachment))
             except (FileTooLargeError, FileTypeNotAllowedError):
                 await self._give_up(attachment)
                 raise
+            with suppress(StorageUnavailableError):  # it goes with the attachment at the latest
+                await self._store.delete(attachment.arriving_key)
+            return kept
 
     async def _arrived(self, attachment: Attachment) -> AsyncIterator[bytes]:
         async with AsyncExitStack() as stack:

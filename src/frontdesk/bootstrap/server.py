@@ -133,9 +133,7 @@ async def _core(stack: AsyncExitStack, parts: Parts, tokens: TokenService) -> _C
     await engine.open()
     stack.push_async_callback(engine.aclose)
     links = blob_links(settings, clock)
-    blobs = blob_store(settings, links)
-    stack.push_async_callback(blobs.aclose)
-    attachments = await _attachments(stack, parts, blobs)
+    blobs, attachments = await _files(stack, parts, links)
     conversation = ConversationService(
         database=database,
         log=log,
@@ -200,14 +198,16 @@ async def _sockets(stack: AsyncExitStack, parts: Parts) -> OpenSockets:
     return sockets
 
 
-async def _attachments(stack: AsyncExitStack, parts: Parts, blobs: BlobStore) -> AttachmentService:
+async def _files(stack: AsyncExitStack, parts: Parts, links: BlobLinks) -> tuple[BlobStore, AttachmentService]:
+    blobs = blob_store(parts.settings, links)
+    stack.push_async_callback(blobs.aclose)
     attachments = AttachmentService(
         database=parts.database, store=blobs, clock=parts.clock, at_once=parts.settings.uploads_at_once
     )
     sweeper = AttachmentSweeper(attachments)
     await sweeper.open()
     stack.push_async_callback(sweeper.aclose)
-    return attachments
+    return blobs, attachments
 
 
 async def _invoker(stack: AsyncExitStack, parts: Parts) -> ToolInvoker:

@@ -12,7 +12,7 @@ from frontdesk.conversation.messages.models import Message
 KEY = "attachments"  # of a message's metadata
 
 
-def attach(connection: Connection, owner: Owner, message: Message, ids: Sequence[str]) -> Message:
+def attach(connection: Connection, owner: Owner, message: Message, *, ids: Sequence[str]) -> Message:
     """The message with its files, which belong to its thread from now on. Raises `UnknownAttachmentError`.
 
     What a sender writes into the metadata in their place is overwritten.

@@ -212,7 +212,7 @@ class ConversationService:
         parent_id = draft.parent_id or thread.leaf_message_id
         execution_id = new_id() if self._llm_enabled else None
         drafted = draft_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
-        message = attach(connection, owner, drafted, draft.attachments)
+        message = attach(connection, owner, drafted, ids=draft.attachments)
         if execution_id is None:
             return self._add_alone(connection, thread, message)
         execution = execution_of(

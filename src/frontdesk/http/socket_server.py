@@ -93,14 +93,8 @@ class SocketWire:
 class GatewaySocket(WebSocketsSansIOProtocol):
     """`config.ws_max_size` bounds a message. An application that has an `ADMISSION` decides by it what is begun."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
         self.logger = _silent
         self.conn = ServerProtocol(max_size=config.ws_max_size, logger=_silent)
         self.write_paused = False
