@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from frontdesk.errors import SearchIndexError, UnavailableError
+from frontdesk.retrieval import outbox
 from harness.answers import script, tokens
 from harness.conversations import until
 from harness.model_stub import ModelStub
@@ -77,18 +78,28 @@ async def test_a_change_while_it_is_indexed_is_not_lost(searching: Searching) ->
 async def test_what_a_dead_process_had_claimed_is_taken_over(searching: Searching) -> None:
     await searching.indexer.run()
     thread, _ = await searching.say("cat")
+    now = searching.clock.now()
+    await searching.core.database.write(
+        lambda connection: outbox.claim(connection, "dead", now=now, lease=60, limit=9, with_words=True)
+    )
+    await searching.indexer.run()
+    assert await searching.threads_of("cat", "text") == []
+    searching.clock.advance(A_WHILE)
+    await searching.indexer.run()
+    assert await searching.threads_of("cat", "semantic") == [thread]
 
-    async def die() -> None:
+
+async def test_what_an_ending_process_had_claimed_is_free_at_once(searching: Searching) -> None:
+    await searching.indexer.run()
+    thread, _ = await searching.say("cat")
+
+    async def end() -> None:
         raise asyncio.CancelledError
 
-    searching.index.before_put = die
+    searching.index.before_put = end
     with pytest.raises(asyncio.CancelledError):
         await searching.indexer.run()
-    survivor = searching.another_indexer()
-    await survivor.run()
-    assert await searching.threads_of("cat", "semantic") == []
-    searching.clock.advance(A_WHILE)
-    await survivor.run()
+    await searching.another_indexer().run()
     assert await searching.threads_of("cat", "semantic") == [thread]
 
 

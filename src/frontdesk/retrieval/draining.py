@@ -21,8 +21,8 @@ from frontdesk.retrieval.models import Generation, GenerationState, IndexedMessa
 from frontdesk.retrieval.outbox import Claimed
 from frontdesk.retrieval.vectors import FAILURES, Meaning
 
-BATCH = 32
-_LEASE_SECONDS = 60.0
+BATCH = 16
+_LEASE_SECONDS = 120.0  # a slow model on a busy machine takes seconds for each message
 _RETRY_SECONDS = 5.0
 _logger = structlog.get_logger(__name__)
 
@@ -69,6 +69,15 @@ class Drain:
         )
         if not claimed:
             return False
+        try:
+            await self._index(claimed, targets)
+        except asyncio.CancelledError:
+            subjects = [row.subject for row in claimed]
+            await self._database.write(lambda connection: outbox.give_back(connection, self._owner, subjects))
+            raise
+        return True
+
+    async def _index(self, claimed: Sequence[Claimed], targets: Sequence[Collection] | None) -> None:
         found = await self._database.read(lambda connection: _find(connection, claimed))
         lacking = {row.subject for row in claimed if not row.has_words}
         analyses = await asyncio.to_thread(entries.analyse, [each for each in found.present if each.id in lacking])
@@ -78,7 +87,6 @@ class Drain:
         reached = targets is not None and await self._bring(targets, found.only(settled))
         rest = [row for row in claimed if row.subject in settled]
         await self._database.write(lambda connection: self._settle(connection, rest, reached=reached))
-        return True
 
     async def _find_targets(self) -> list[Collection] | None:
         """The collections that vectors go to; none where search has no vectors, None while they cannot be brought."""

@@ -133,6 +133,12 @@ def release(connection: Connection, subjects: Collection[str], *, until: datetim
     connection.execute(update(search_outbox).where(search_outbox.c.subject.in_(subjects)).values(values))
 
 
+def give_back(connection: Connection, owner: str, subjects: Collection[str]) -> None:
+    """What a process that ends has claimed, and not done."""
+    mine = search_outbox.c.subject.in_(subjects) & (search_outbox.c.claimed_by == owner)
+    connection.execute(update(search_outbox).where(mine).values(claimed_by=None, claimed_until=None))
+
+
 def take_off(connection: Connection, subjects: Collection[str]) -> None:
     connection.execute(delete(search_outbox).where(search_outbox.c.subject.in_(subjects)))
 
