@@ -51,6 +51,7 @@ class Frontdesk(Contender):
             "CHAT_JWT_SECRET_KEY": self._secret,
             "CHAT_ACCESS_TOKEN_EXPIRE_MINUTES": "1440",
             "CHAT_LOG_LEVEL": "WARNING",
+            "CHAT_SEARCH_ENABLED": "false",  # what embedding takes is not the price of a token
             **self._settings,
         }
 
