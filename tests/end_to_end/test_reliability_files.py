@@ -9,8 +9,6 @@ from chaos.footing import Footing
 from harness.model_stub import ModelStub
 from harness.server import serve
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def footing(sqlite_template: Path, tmp_path: Path) -> Footing:

@@ -24,6 +24,9 @@ from harness.server import serve
 from harness.threads_client import ThreadsClient
 from harness.worker import await_worker, worker_process
 
+# Workers stand beside PostgreSQL; what they run is tried on both databases in tests/integration.
+pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
 Start = Callable[..., Process]
 
 
@@ -93,7 +96,6 @@ async def test_a_worker_that_is_told_to_end_drains(api: Core, start: Start) -> N
     await assert_made_again(api, endless)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_worker_ends_in_time_when_temporal_does_not_answer(
     api: Core, start: Start, temporal: TemporalServer
 ) -> None:
