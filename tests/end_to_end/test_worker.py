@@ -24,10 +24,13 @@ from harness.server import serve
 from harness.threads_client import ThreadsClient
 from harness.worker import await_worker, worker_process
 
-# Workers stand beside PostgreSQL; what they run is tried on both databases in tests/integration.
-pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-
 Start = Callable[..., Process]
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> str:
+    """What workers stand beside; what they run is tried on both databases in the integration tests."""
+    return postgres_url
 
 
 @pytest.fixture
