@@ -16,7 +16,7 @@ from chaos.findings import Findings
 from chaos.topology import Topology
 from harness.fault_proxy import FaultProxy, Faults
 from harness.server import Server
-from harness.sockets import Socket, is_end, open_socket, text_of
+from harness.sockets import is_end, open_socket, text_of
 from harness.threads_client import ThreadsClient
 from harness.transcript import whole
 
@@ -120,23 +120,11 @@ async def _read_piece(client: ThreadsClient, proxy: FaultProxy, thread_id: str, 
         ) as socket:
             if not in_address:
                 await socket.send({"type": "resume", "after": after})
-                await _skip_to_resumed(socket, seen, after)
             while not seen or not is_end(seen[-1]):
                 seen.append(await socket.next(seconds=ANSWER_SECONDS))
     except (*LOST, InvalidHandshake):
         return True
     return False
-
-
-async def _skip_to_resumed(socket: Socket, seen: list[dict[str, Any]], after: int) -> None:
-    """What came before the message was heard is of the socket's first following: it was shown, and is known by its
-    place.
-    """
-    while True:
-        message = await socket.next(seconds=ANSWER_SECONDS)
-        if message["seq"] > after:
-            seen.append(message)
-            return
 
 
 def _faults(seen: Sequence[dict[str, Any]], whole_one: Sequence[dict[str, Any]]) -> list[str]:

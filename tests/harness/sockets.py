@@ -82,7 +82,7 @@ async def open_socket(
         subprotocols=None if subprotocols is None else [Subprotocol(one) for one in subprotocols],
         proxy=None,
         compression=None,
-        **options,
+        **{"close_timeout": 1, **options},
     ) as connection:
         yield Socket(connection)
 

@@ -144,9 +144,31 @@ async def test_a_second_message_waits_for_the_answers_end_and_a_cancel_ends_it(
         (end,) = await socket.answer()
         assert (end["token"], end["is_final"]) == ("", True)
         await socket.say()
-        assert text_of(await socket.answer()) == numbered(TOKENS)
+        assert text_of(await socket.answer()) == numbered(TOKENS), socket.messages
     stored = (await caller.made("GET", f"/threads/{thread['id']}/messages"))["items"]
     assert [one["status"] for one in stored if one["role"] == "assistant"] == ["completed", "interrupted"]
+
+
+async def test_a_resume_that_is_the_first_message_brings_nothing_twice(gateway: Gateway) -> None:
+    caller = await newcomer(gateway.admin, "resuming")
+    thread = await caller.made("POST", "/threads", json={})
+    async with gateway.socket(thread["id"], caller) as socket:
+        await caller.say(thread["id"], model="scripted?tokens=60&pause_ms=10")
+        seen = await socket.until(lambda message: message["token"] == "t9 ")
+    async with gateway.socket(thread["id"], caller) as socket:
+        await socket.send({"type": "resume", "after": seen[-1]["seq"]})
+        seen += await socket.answer()
+    assert "".join(message["token"] for message in seen) == numbered(60)
+
+
+async def test_what_begins_elsewhere_after_a_socket_is_open_is_not_missed(gateway: Gateway) -> None:
+    caller = await newcomer(gateway.admin, "elsewhere")
+    thread = await caller.made("POST", "/threads", json={})
+    await caller.answered(thread["id"], "before")
+    async with gateway.socket(thread["id"], caller) as socket:
+        await caller.until("/auth/me", lambda _: True)
+        await caller.answered(thread["id"], "at once")
+        assert text_of(await socket.answer()) == numbered(TOKENS)
 
 
 async def test_an_answer_that_fails_is_an_error_with_its_reason(gateway: Gateway) -> None:

@@ -110,6 +110,8 @@ class GatewaySocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.wire.heard_at = self.loop.time()
+        if self.conn.parser_exc is not None:
+            return
         self._unread = self._unread + data if self._unread else data
         self._parse()
 
@@ -157,8 +159,16 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         self._leave_soon()
 
     def handle_parser_exception(self) -> None:
-        super().handle_parser_exception()
+        """What else comes is thrown away for a while: closing on it would reset the connection, and lose the reason."""
+        if not self.close_sent:
+            self._flush()
+            self.close_sent = True
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+        self._unread = b""
+        self.wire.messages.clear()
         self._leave_soon()
+        self.wire.changed()
 
     # What goes.
 
@@ -174,8 +184,7 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         self._flush()
         self.close_sent = True
         self.wire.messages.clear()
-        self._unread = b""
-        self._set_reading()
+        self.read_on()  # to the peer's own close
         self._leave_soon()
 
     def shutdown(self) -> None:

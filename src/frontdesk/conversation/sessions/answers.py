@@ -123,6 +123,7 @@ class AnswersReader:
         self._since = since
         self._log: Follower | None = None
         self._is_behind = True
+        self._is_listing = False
         self._begun = False
         self._coming: deque[_Coming] = deque()
         self._listed = 0  # the position of the last answer that came here
@@ -206,9 +207,10 @@ class AnswersReader:
             self._log = None
 
     def _note(self, message: Message) -> None:
-        if message.position <= self._seen or not self._begun:
+        """What is announced while answers are being listed, or behind one that was not, is listed in its turn."""
+        if message.position <= self._seen:
             return
-        if message.position > self._seen + 1:
+        if self._is_listing or not self._begun or message.position > self._seen + 1:
             self._is_behind = True
             return
         self._seen = message.position
@@ -223,7 +225,7 @@ class AnswersReader:
             self._log.on_ready(self._ready)
             self._is_behind = True
         elif not self._begun:
-            await self._begin()
+            await self._list()
         elif self._is_over:
             self._leave_answer()
         elif self._answer is None and self._coming:
@@ -231,23 +233,25 @@ class AnswersReader:
         elif self._is_behind:
             await self._list()
 
-    async def _begin(self) -> None:
-        if self._since is not None:
-            self._listed = self._since - 1
-            await self._list()
-            self._listed = min(self._listed, self._seen)  # what is beyond was never there
-        else:
-            found, self._seen = await self._source.under_way(self._principal, self.thread_id)
-            self._coming.extend(_Coming(position, execution_id, is_new=False) for execution_id, position in found)
-            self._listed = max([self._seen, *(position for _, position in found)])
-            self._is_behind = False
-        self._begun = True
-
     async def _list(self) -> None:
-        found, count, has_more = await self._source.behind(self._principal, self.thread_id, self._listed)
+        """The first time, also where to begin."""
+        self._is_behind, self._is_listing, has_more = False, True, False
+        try:
+            if self._begun or self._since is not None:
+                behind = self._listed if self._begun else (self._since or 0) - 1
+                found, count, has_more = await self._source.behind(self._principal, self.thread_id, behind)
+            else:
+                found, count = await self._source.under_way(self._principal, self.thread_id)
+        except BaseException:
+            self._is_behind = True
+            raise
+        finally:
+            self._is_listing = False
         self._coming.extend(_Coming(position, execution_id, is_new=False) for execution_id, position in found)
-        self._listed = found[-1][1] if has_more else max(count, self._listed)
-        self._seen, self._is_behind = max(self._seen, count), has_more
+        last = found[-1][1] if found else 0
+        self._listed = last if has_more else max(count, last)  # the count may be older than what was found
+        self._seen = max(self._seen, self._listed)
+        self._is_behind, self._begun = self._is_behind or has_more, True
 
     async def _open_next(self) -> None:
         coming = self._coming[0]

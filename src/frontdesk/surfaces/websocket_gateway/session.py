@@ -6,6 +6,7 @@ in the log, and comes joined when it takes again.
 
 import asyncio
 import re
+from contextlib import suppress
 from random import randint
 
 import msgspec
@@ -37,6 +38,7 @@ TOO_MANY = 4429
 _BROKEN = 1011
 _RETRY_MILLISECONDS = (200, 3000)  # how long clients wait that are sent away, so that they do not come back together
 _RETRY_SECONDS = 1.0
+_FIRST_SECONDS = 1.0
 _NUMBER = re.compile(r"[0-9]{1,16}", re.ASCII)
 _logger = structlog.get_logger(__name__)
 
@@ -63,6 +65,7 @@ class SocketSession:
         self._is_behind = False
         self._is_draining = False
         self._is_asked = False
+        self._is_held = True
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
 
@@ -131,10 +134,27 @@ class SocketSession:
             )
         self._incoming, self._owner = Incoming(self._services, thread_id), principal
         self._follow(principal, thread_id, self._seq(after))
+        if after is None:
+            await self._hear_first()
+        self._is_held = False
         while not self.wire.lost:
             await self._step()
             if self._reader is not None and self._reader.ended:
                 self.wire.close(GONE, "The session is gone")
+
+    async def _hear_first(self) -> None:
+        """Who comes to resume says so at once: before that nothing is told that they may have. What begins meanwhile is
+        not missed.
+        """
+        if self._reader is not None:
+            await self._reader.look_around()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_SECONDS):
+                while not (self.wire.messages or self.wire.lost):
+                    await self._woken.wait()
+                    self._woken.clear()
+        if self.wire.messages and _is_resume(self.wire.messages[0]):
+            await self._take(self.wire.take_message())
 
     async def _permit(self) -> None:
         """Strangers may not fill the database. Raises `TooManyRequestsError`."""
@@ -237,7 +257,7 @@ class SocketSession:
     def _pump(self) -> bool:
         """Write what is there, as long as the client takes it; whether there was anything."""
         reader, wire, wrote = self._reader, self.wire, False
-        while reader is not None and not (wire.paused or wire.lost):
+        while reader is not None and not (wire.paused or wire.lost or self._is_held):
             events = reader.take()
             if not events:
                 break
@@ -280,3 +300,10 @@ class SocketSession:
     def _hint(self, reason: str) -> str:
         """The reason of a close, with where to go on (at most 123 bytes, RFC 6455, 5.5)."""
         return reason if self._seq_told is None else f"{reason}; after={self._seq_told}"
+
+
+def _is_resume(text: str) -> bool:
+    try:
+        return isinstance(parse(text), Resume)
+    except BadMessageError:
+        return False
