@@ -20,7 +20,9 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.chat_interfaces_api import routes as interfaces
 from frontdesk.surfaces.operations import routes as operations
+from frontdesk.surfaces.public_chat import routes as visitors
 from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
 
@@ -69,7 +71,7 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
         lifespan=lifespan,
         openapi_url=f"{settings.api_prefix}/openapi.json",
     )
-    for module in (accounts, threads, messages, executions, models, agents):
+    for module in (accounts, threads, messages, executions, models, agents, interfaces, visitors):
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):
@@ -84,7 +86,7 @@ def _admission(settings: Settings, measurements: Measurements) -> Admission:
         places=settings.requests_at_once,
         waiting=settings.requests_waiting,
         exempt=operations.PATHS,
-        urgent=re.compile(re.escape(settings.api_prefix) + messages.URGENT_PATHS),
+        urgent=re.compile(f"{re.escape(settings.api_prefix)}(?:{messages.URGENT_PATHS}|{visitors.URGENT_PATHS})"),
         measurements=measurements,
     )
     measurements.watch("frontdesk_requests_in_work", "Requests that are worked on", lambda: admission.taken)

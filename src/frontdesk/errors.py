@@ -60,6 +60,14 @@ class SenderMismatchError(ForbiddenError):
     code, title = "sender_mismatch", "A message can be sent only in your own name"
 
 
+class OriginNotAllowedError(ForbiddenError):
+    code, title = "origin_not_allowed", "This chat is not for that site"
+
+
+class IdentityRejectedError(ForbiddenError):
+    code, title = "identity_rejected", "The visitor's identity is not proven"
+
+
 class NotFoundError(FrontdeskError):
     code, status, title = "not_found", 404, "Not found"
 
@@ -90,6 +98,22 @@ class ClientToolError(ConflictError):
 
 class UsernameTakenError(ConflictError):
     code, title = "username_taken", "The user name is taken"
+
+
+class SlugTakenError(ConflictError):
+    code, title = "slug_taken", "The slug is taken"
+
+
+class AgentUnavailableError(ConflictError):
+    code, title = "agent_unavailable", "Nobody answers here at the moment"
+
+
+class SessionExpiredError(FrontdeskError):
+    code, status, title = "session_expired", 410, "The session has expired: start a new session"
+
+
+class SessionEndedError(FrontdeskError):
+    code, status, title = "session_ended", 410, "The session has ended: start a new session"
 
 
 class BodyTimeoutError(FrontdeskError):

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     login_attempts_per_address: int = Field(default=100, ge=1)
     login_window_seconds: int = Field(default=300, ge=1)
 
+    visitor_sessions_per_address: int = Field(default=60, ge=1)
+    visitor_sessions_window_seconds: int = Field(default=3600, ge=1)
+
     agents_file: str | None = None
     tools_file: str | None = None
     tool_max_response_bytes: int = Field(default=1_048_576, ge=1024)

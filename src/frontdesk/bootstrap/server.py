@@ -10,9 +10,10 @@ from frontdesk.agents.service import AgentService
 from frontdesk.bootstrap.execution import execution_engine
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
+from frontdesk.bootstrap.public_chat import public_chat
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
-from frontdesk.conversation.housekeeping import Housekeeping
+from frontdesk.conversation.housekeeping import Chore, Housekeeping
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.sessions.feed import SessionFeed
@@ -50,7 +51,8 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             database, clock, passwords=passwords, throttle=_throttle(settings, limiter), standings=standings
         )
         tokens = TokenService(database, clock, settings=settings, standings=standings)
-        engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired]))
+        chores: list[Chore] = [tokens.purge_expired]
+        engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=chores))
         await engine.open()
         stack.push_async_callback(engine.aclose)
         streams = OpenStreams(measurements=measurements, patience=settings.slow_reader_seconds)
@@ -62,6 +64,8 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         watch_process(measurements, database=database, log=log, running=lambda: engine.running)
         threads = ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all)
         feed = Feed(database=database, log=log, clock=clock)
+        chat = public_chat(parts, limiter, conversation=conversation, threads=threads, answers=feed)
+        chores.append(chat.removal.sweep)
         yield Services(
             settings=settings,
             clock=clock,
@@ -83,6 +87,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             ),
             session_feed=_session_feed(stack, parts, feed),
             invoker=await _invoker(stack, parts),
+            public_chat=chat,
             streams=streams,
             measurements=measurements,
             models=parts.models,

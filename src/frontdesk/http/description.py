@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from frontdesk.http.plain_failures import Failure
 from frontdesk.http.problems import MEDIA_TYPE, Problem
 
 _SCHEMAS = "#/components/schemas/"
@@ -11,6 +12,7 @@ _TEXT = {"schema": {"type": "string"}}
 _SECONDS = {"description": "Seconds to wait", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
 _WAYS: dict[str, list[dict[str, list[str]]]] = {
     "public": [],
+    "visitor": [],
     "user or nobody": [{}, {"user": []}],
     "user or visitor": [{}, {"user": []}],
     "operator": [{}, {"operator": []}],
@@ -48,6 +50,14 @@ def _describe_security(document: dict[str, Any]) -> None:
         operation["security"] = _WAYS.get(next(iter(declared)), [declared])
     for name in _WAYS.keys() - {"operator"}:
         del document["components"]["securitySchemes"][name]
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """As `problems`, of a surface with plain failures."""
+    return {
+        status: {"model": Failure, "headers": _HEADERS.get(status, {}), "description": "A failure"}
+        for status in statuses
+    }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

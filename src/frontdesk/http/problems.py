@@ -1,7 +1,7 @@
 """Failures as problem documents (RFC 9457)."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -78,11 +78,16 @@ def render(error: FrontdeskError, request_id: str | None) -> Response:
         "request_id": request_id,
         **error.extra,
     }
+    return respond(error, body, MEDIA_TYPE)
+
+
+def respond(error: FrontdeskError, body: Mapping[str, Any], media_type: str) -> Response:
+    """The failure with its status and header fields, in whatever words."""
     headers = dict(error.headers)
     if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
         headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
     response = LastResponse if isinstance(error, BodyTimeoutError | BodyTooLargeError) else Response
-    return response(msgspec.json.encode(body), error.status, headers, MEDIA_TYPE)
+    return response(msgspec.json.encode(body), error.status, headers, media_type)
 
 
 def handle(http: FastAPI) -> None:
@@ -101,7 +106,7 @@ async def _on_frontdesk_error(request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise TypeError(error)
-    return render(InvalidRequestError(errors=_fields(error.errors())), request.scope.get("request_id"))
+    return render(InvalidRequestError(errors=field_errors(error)), request.scope.get("request_id"))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -124,5 +129,5 @@ def _methods(request: Request) -> set[str]:
     return {method for route in here if route.path == here[0].path for method in route.methods or ()}
 
 
-def _fields(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{"loc": list(error["loc"]), "msg": str(error["msg"]), "type": str(error["type"])} for error in errors]
+def field_errors(error: RequestValidationError) -> list[dict[str, Any]]:
+    return [{"loc": list(each["loc"]), "msg": str(each["msg"]), "type": str(each["type"])} for each in error.errors()]

@@ -45,7 +45,7 @@ def bearer_token(request: Request) -> str | None:
 class Declaration(SecurityBase):
     """How a route authenticates. As a dependency it hands on what `admit` found before the body was read."""
 
-    def __init__(self, name: str, admit: Callable[[Request], Awaitable[Principal | None]]) -> None:
+    def __init__(self, name: str, admit: Callable[[Request], Awaitable[Any]]) -> None:
         self.model = HTTPBearerModel(bearerFormat="JWT")
         self.scheme_name = name
         self.admit = admit

@@ -21,6 +21,7 @@ from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.public_chat.services import PublicChat
 from frontdesk.settings import Settings
 
 
@@ -50,6 +51,7 @@ class Services(Operations):
     sessions: SessionService
     session_feed: SessionFeed
     invoker: ToolInvoker
+    public_chat: PublicChat
     streams: OpenStreams
     models: ModelList
 
