@@ -36,7 +36,8 @@ _COUNT_HOUR = text(
 
 
 def _interface(row: Mapping[Any, Any]) -> ChatInterface:
-    return msgspec.convert(dict(row), ChatInterface)
+    # The columns' names are of a class of their own, which msgspec does not take.
+    return msgspec.convert({str(name): value for name, value in row.items()}, ChatInterface)
 
 
 def _values(record: ChatInterface) -> dict[str, Any]:

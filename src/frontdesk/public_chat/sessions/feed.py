@@ -161,7 +161,7 @@ class VisitorReader:
         self._known = max([begin.point.position, *(place.position for place in begin.answers)])
         self._answer: AnswerReader | None = None
         self._place: Place | None = None
-        self._is_over = self._is_stale = False
+        self._is_over = self._is_stale = self._is_asked = False
         self._end_cursor = ""
         self._ready: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -184,7 +184,8 @@ class VisitorReader:
         self._take_answer(moments)
         if moments and not self._stays and isinstance(moments[-1].shown, Ended):
             self.ended = True
-        if moments and self._has_errand and self._ready is not None:
+        if self._has_errand and not self._is_asked and self._ready is not None:
+            self._is_asked = True
             self._loop.call_soon(self._ready)
         return moments
 
@@ -198,6 +199,8 @@ class VisitorReader:
                 await self._check()
         except _OVER:
             self.ended = True
+        finally:
+            self._is_asked = False
 
     def close(self) -> None:
         for part in (self._log, self._answer):
@@ -260,6 +263,8 @@ class VisitorReader:
         self._place = place
         self._answer = await self._feed.follow_answer(self._published, self._thread_id, place, cursor=cursor)
         self._answer.on_ready(self._ready or _nobody_listens)
+        if not self._answer.more:
+            await self._answer.look_around()
 
     async def _end_answer(self) -> None:
         """Show the message that it became, unless the reader saw that before, and the end."""

@@ -45,14 +45,14 @@ chat_interface_sessions = Table(
     ),
 )
 
-chat_interface_session_tokens = Table(
-    "chat_interface_session_tokens",
+chat_interface_tokens = Table(
+    "chat_interface_tokens",
     metadata,
     Column("hash", String(HASH_LENGTH), primary_key=True),
     Column("session_id", Id, ForeignKey("chat_interface_sessions.id", ondelete="CASCADE"), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    Index("ix_chat_interface_session_tokens_session_id", "session_id"),
+    Index("ix_chat_interface_tokens_session_id", "session_id"),
 )
 
 

@@ -17,8 +17,8 @@ from frontdesk.public_chat.sessions.models import (
     Standing,
     TokenKind,
     VisitorSession,
-    chat_interface_session_tokens,
     chat_interface_sessions,
+    chat_interface_tokens,
 )
 from frontdesk.public_chat.sessions.tokens import find_digest
 
@@ -26,12 +26,12 @@ _MOST_TOKENS = 20  # of each kind and session: the oldest leave
 _BY_TOKEN = Prepared(
     select(chat_interface_sessions)
     .join(
-        chat_interface_session_tokens,
-        chat_interface_session_tokens.c.session_id == chat_interface_sessions.c.id,
+        chat_interface_tokens,
+        chat_interface_tokens.c.session_id == chat_interface_sessions.c.id,
     )
     .where(
-        chat_interface_session_tokens.c.hash == bindparam("of_hash"),
-        chat_interface_session_tokens.c.kind == bindparam("of_kind"),
+        chat_interface_tokens.c.hash == bindparam("of_hash"),
+        chat_interface_tokens.c.kind == bindparam("of_kind"),
         chat_interface_sessions.c.interface_id == bindparam("of_interface"),
     )
 )
@@ -81,7 +81,7 @@ def add(connection: Connection, record: VisitorSession) -> None:
 
 def add_token(connection: Connection, session_id: str, *, digest: str, kind: TokenKind, now: datetime) -> None:
     """Another way into the session; too many push out the oldest."""
-    tokens = chat_interface_session_tokens
+    tokens = chat_interface_tokens
     connection.execute(insert(tokens), {"hash": digest, "session_id": session_id, "kind": kind, "created_at": now})
     held = select(tokens.c.hash).where(tokens.c.session_id == session_id, tokens.c.kind == kind)
     oldest = held.order_by(tokens.c.created_at.desc(), tokens.c.hash).limit(_MOST_TOKENS).offset(_MOST_TOKENS)

@@ -136,17 +136,17 @@ def _sessions() -> None:
 
 def _tokens() -> None:
     op.create_table(
-        "chat_interface_session_tokens",
+        "chat_interface_tokens",
         sa.Column("hash", sa.String(64), nullable=False),
         sa.Column("session_id", Id, nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("created_at", UtcDateTime, nullable=False),
-        sa.PrimaryKeyConstraint("hash", name="pk_chat_interface_session_tokens"),
+        sa.PrimaryKeyConstraint("hash", name="pk_chat_interface_tokens"),
         sa.ForeignKeyConstraint(
             ["session_id"],
             ["chat_interface_sessions.id"],
-            name="fk_chat_interface_session_tokens_session_id_chat_interface_sessions",
+            name="fk_chat_interface_tokens_session_id_chat_interface_sessions",
             ondelete="CASCADE",
         ),
     )
-    op.create_index("ix_chat_interface_session_tokens_session_id", "chat_interface_session_tokens", ["session_id"])
+    op.create_index("ix_chat_interface_tokens_session_id", "chat_interface_tokens", ["session_id"])
