@@ -22,8 +22,8 @@ def public_chat(
     published = PublishedInterfaces(database, clock)
     sessions = VisitorSessions(database=database, log=log, threads=threads, conversation=conversation, clock=clock)
     return PublicChat(
-        interfaces=InterfaceService(database=database, clock=clock),
-        removal=InterfaceRemoval(database=database, clock=clock, erase_some=sessions.erase_some),
+        interfaces=InterfaceService(database=database, clock=clock, published=published),
+        removal=InterfaceRemoval(database=database, clock=clock, published=published, erase_some=sessions.erase_some),
         published=published,
         opening=SessionOpening(
             database=database,

@@ -38,4 +38,5 @@ def frame_ancestors(allowed: Sequence[str]) -> str:
 
 def own_origin(origin: str, host: str) -> bool:
     """Whether a page of the server itself asks: the request's `Host` is what the browser has connected to."""
-    return bool(host) and origin.partition("://")[2] == host.lower()
+    scheme, _, rest = origin.partition("://")
+    return scheme in _DEFAULT_PORTS and bool(host) and rest == host.lower()

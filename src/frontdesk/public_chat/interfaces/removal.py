@@ -11,6 +11,7 @@ from frontdesk.kit.clock import Clock
 from frontdesk.kit.time_limit import time_left
 from frontdesk.public_chat.interfaces import repository as interfaces
 from frontdesk.public_chat.interfaces.models import ChatInterface, InterfaceStatus
+from frontdesk.public_chat.interfaces.published import PublishedInterfaces
 
 _AT_ONCE = 20
 _RESERVE_SECONDS = 1.5  # of the request's time, for the sessions that are being erased
@@ -20,9 +21,12 @@ EraseSome = Callable[..., Awaitable[int]]
 class InterfaceRemoval:
     """`erase_some` erases sessions of an interface and tells how many there were."""
 
-    def __init__(self, *, database: Database, clock: Clock, erase_some: EraseSome) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, published: PublishedInterfaces, erase_some: EraseSome
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._published = published
         self._erase_some = erase_some
 
     async def delete(self, principal: Principal, interface_id: str) -> None:
@@ -35,7 +39,9 @@ class InterfaceRemoval:
             interfaces.change(connection, known.id, hidden)
             return known
 
-        await self._erase(await self._database.write(hide))
+        hidden = await self._database.write(hide)
+        self._published.forget(hidden.slug)
+        await self._erase(hidden)
 
     async def sweep(self, now: datetime) -> None:  # noqa: ARG002  as every chore is called
         """A chore of the housekeeping's."""

@@ -19,6 +19,7 @@ from frontdesk.kit.paging import Page
 from frontdesk.public_chat.interfaces import repository as interfaces
 from frontdesk.public_chat.interfaces.analytics import Analytics, Period, analytics
 from frontdesk.public_chat.interfaces.models import NAME_LENGTH, SLUG_LENGTH, Appearance, ChatInterface, InterfaceStatus
+from frontdesk.public_chat.interfaces.published import PublishedInterfaces
 
 _SUFFIX_BYTES = 4
 _COPY = "Copy of "
@@ -28,9 +29,10 @@ _SECRET_BYTES = 32
 class InterfaceService:
     """Every method is for the interface's owner: another's is `NotFoundError`."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, clock: Clock, published: PublishedInterfaces) -> None:
         self._database = database
         self._clock = clock
+        self._published = published
 
     async def create(self, principal: Principal, appearance: Appearance, *, slug: str | None) -> ChatInterface:
         """A draft. Raises `NotFoundError` for an agent that the principal may not use, `SlugTakenError`."""
@@ -74,7 +76,7 @@ class InterfaceService:
             _require_agent(connection, principal, known.agent_id)
             return self._put(connection, known, {"status": InterfaceStatus.published})
 
-        return await self._database.write(work)
+        return await self._write(work)
 
     async def unpublish(self, principal: Principal, interface_id: str) -> ChatInterface:
         """Its sessions stay, and can go on when it is published again."""
@@ -83,7 +85,7 @@ class InterfaceService:
             known = interfaces.get(connection, principal, interface_id)
             return self._put(connection, known, {"status": InterfaceStatus.draft})
 
-        return await self._database.write(work)
+        return await self._write(work)
 
     async def duplicate(self, principal: Principal, interface_id: str) -> ChatInterface:
         """A draft that looks the same, with a slug of its own and without the secret and the sessions."""
@@ -96,12 +98,12 @@ class InterfaceService:
         """The secret with which a site signs who its visitors are; one that was there before counts no more."""
         secret = f"ident_{secrets.token_urlsafe(_SECRET_BYTES)}"
 
-        def work(connection: Connection) -> str:
+        def work(connection: Connection) -> ChatInterface:
             known = interfaces.get(connection, principal, interface_id)
-            self._put(connection, known, {"identity_secret": secret})
-            return secret
+            return self._put(connection, known, {"identity_secret": secret})
 
-        return await self._database.write(work)
+        await self._write(work)
+        return secret
 
     async def analytics(self, principal: Principal, interface_id: str, period: Period) -> Analytics:
         def work(connection: Connection) -> Analytics:
@@ -120,9 +122,11 @@ class InterfaceService:
 
     async def _write(self, work: Callable[[Connection], ChatInterface]) -> ChatInterface:
         try:
-            return await self._database.write(work)
+            changed = await self._database.write(work)
         except IntegrityError as error:
             raise SlugTakenError from error
+        self._published.forget(changed.slug)
+        return changed
 
     def _new(self, principal: Principal, appearance: Appearance, *, slug: str) -> ChatInterface:
         now = self._clock.now()
