@@ -10,7 +10,7 @@ import uvloop
 from benchmarks import plots, report
 from benchmarks.bench import Bench, say, show
 from benchmarks.machine import cores
-from benchmarks.measures import firehose, first_token, idle_streams, memory, messages, paced, shared_log
+from benchmarks.measures import firehose, first_token, idle_streams, memory, messages, paced, public_chat, shared_log
 from benchmarks.programs import BenchmarkError
 
 MEASURES: dict[str, ModuleType] = {
@@ -20,6 +20,7 @@ MEASURES: dict[str, ModuleType] = {
     "memory": memory,
     "idle_streams": idle_streams,
     "messages": messages,
+    "public_chat": public_chat,
     "shared_log": shared_log,
 }
 

@@ -17,6 +17,7 @@ from sqlalchemy import update
 
 from frontdesk.database import open_database
 from frontdesk.kit.clock import SystemClock
+from frontdesk.kit.ids import new_id
 from frontdesk.public_chat.sessions.models import chat_interface_sessions
 from harness.model_stub import ModelStub
 from harness.server import Server, serve
@@ -171,15 +172,19 @@ async def test_07_a_finished_answer_is_stored_in_the_thread(place: Place) -> Non
     assert [message["text"] for message in reversed(thread["messages"])] == ["hello", WHOLE]
 
 
-async def test_08_a_second_message_has_the_first_as_context(place: Place) -> None:
-    page = await place.page(model="scripted?echo=1")
+async def test_08_a_second_message_has_the_first_as_context(place: Place, model_stub: ModelStub) -> None:
+    key = new_id()
+    page = await place.page(model=f"scripted?tokens=1&key={key}")
     await page.open()
     for text in ("my name is Ann", "what is my name"):
         await page.send(text)
         await page.read()
-    said = await page.history()
-    assert [text for role, text in said if role == "user"] == ["my name is Ann", "what is my name"]
-    assert "my name is Ann" in said[-1][1], said
+    heard = (await model_stub.calls(key))[-1]["body"]["messages"]
+    assert [(one["role"], one["content"]) for one in heard] == [
+        ("user", "my name is Ann"),
+        ("assistant", "t0 "),
+        ("user", "what is my name"),
+    ]
 
 
 async def test_09_beyond_the_limit_is_429_with_retry_after(place: Place) -> None:
@@ -204,13 +209,14 @@ async def test_22_an_expired_session_says_so_and_asks_for_a_new_one(place: Place
 
 
 async def test_23_a_failed_answer_is_shown_and_can_be_tried_again(place: Place) -> None:
-    page = await place.page(model="scripted?status=500&fail_first=9&key=checklist&tokens=3")
+    page = await place.page(model=f"scripted?status=500&fail_first=3&key={new_id()}&tokens=3")  # two are retries
     await page.open()
     await page.send("hello")
     _, _, names = await page.read()
     assert names[-1] == "execution_failed"
     assert page.events[-1][1]["error"]["message"]
     assert (await page.send("again"))[0] == 202
+    assert (await page.read())[0] == "t0 t1 t2 "
 
 
 async def test_24_a_stream_that_breaks_goes_on_where_it_was(place: Place) -> None:

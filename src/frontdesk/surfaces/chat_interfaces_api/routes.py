@@ -32,8 +32,8 @@ async def _interface_id(interface_id: Annotated[str, Path()]) -> str:
     return known_id(interface_id)
 
 
-async def _session_id(session_id: Annotated[str, Path()]) -> str:
-    return known_id(session_id)
+async def _session_id(visitor_session_id: Annotated[str, Path()]) -> str:
+    return known_id(visitor_session_id)
 
 
 async def _agent_id(agent_id: Annotated[str | None, Query(alias="agentId")] = None) -> str | None:
@@ -125,33 +125,35 @@ async def list_interface_sessions(
     return {"items": listed, "page": page.number, "limit": page.limit, "total": total}
 
 
-@router.get("/{interface_id}/sessions/{session_id}", responses=_READING)
+@router.get("/{interface_id}/sessions/{visitor_session_id}", responses=_READING)
 async def get_interface_session(
-    request: Request, caller: Caller, interface_id: InterfaceId, session_id: SessionId
+    request: Request, caller: Caller, interface_id: InterfaceId, visitor_session_id: SessionId
 ) -> SessionOut:
-    return SessionOut.of(await _chat(request).sessions.get_listed(caller, interface_id, session_id))
+    return SessionOut.of(await _chat(request).sessions.get_listed(caller, interface_id, visitor_session_id))
 
 
 @router.get(
-    "/{interface_id}/sessions/{session_id}/messages",
+    "/{interface_id}/sessions/{visitor_session_id}/messages",
     responses=failures(401, 403, 404, 422, 503),
 )
 async def get_transcript(
     request: Request,
     caller: Caller,
     interface_id: InterfaceId,
-    session_id: SessionId,
+    visitor_session_id: SessionId,
     before: Before = None,
     limit: Limit = MAX_LIMIT,
 ) -> TranscriptOut:
     behind = None if before is None else known_id(before)
-    said = await _chat(request).sessions.transcript(caller, interface_id, session_id, before=behind, limit=limit)
+    said = await _chat(request).sessions.transcript(
+        caller, interface_id, visitor_session_id, before=behind, limit=limit
+    )
     return TranscriptOut.of(said)
 
 
-@router.delete("/{interface_id}/sessions/{session_id}", status_code=204, responses=_READING)
+@router.delete("/{interface_id}/sessions/{visitor_session_id}", status_code=204, responses=_READING)
 async def erase_interface_session(
-    request: Request, caller: Caller, interface_id: InterfaceId, session_id: SessionId
+    request: Request, caller: Caller, interface_id: InterfaceId, visitor_session_id: SessionId
 ) -> Response:
-    await _chat(request).sessions.erase_listed(caller, interface_id, session_id)
+    await _chat(request).sessions.erase_listed(caller, interface_id, visitor_session_id)
     return Response(status_code=204)
