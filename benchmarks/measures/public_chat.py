@@ -19,7 +19,7 @@ from benchmarks.frontdesk_server import Frontdesk
 
 VISITORS = 50
 MODEL = "scripted?tokens=20&pause_ms=20"
-THINKING_SECONDS = 0.8
+THINKING_SECONDS = 4.0
 TOKEN = b'"token":"t'
 END = b"event: execution_completed"
 THREADS, PUBLIC = "threads API", "public chat"
