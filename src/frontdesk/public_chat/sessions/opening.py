@@ -68,16 +68,18 @@ class SessionOpening:
         await self._count(address)
         interface = published.interface
         identity = None if visit.identity is None else verify_identity(visit.identity, interface, self._clock)
-        return await self._database.write(lambda connection: self._open(connection, published, visit, identity))
+        return await self._database.write(
+            lambda connection: self._open(connection, published, visit, identity=identity)
+        )
 
     async def _count(self, address: str) -> None:
         allowance = await self._limiter.hit(self._limit, address_site(address))
         if not allowance.allowed:
             raise refusal(self._limit, allowance)
 
-    def _open(self, connection: Connection, published: Published, visit: Visit, identity: Identity | None) -> Opened:
+    def _open(self, connection: Connection, published: Published, visit: Visit, *, identity: Identity | None) -> Opened:
         interface, now = published.interface, self._clock.now()
-        found = self._find(connection, interface, visit, identity)
+        found = self._find(connection, interface, visit, identity=identity)
         session_token = new_token(TokenKind.session)
         if found is None:
             session = self._new(interface, visit, identity, token_hash=digest(session_token))
@@ -90,17 +92,17 @@ class SessionOpening:
         return Opened(
             standing=sessions.standing(connection, interface, session, now=now),
             session_token=session_token,
-            persistence_token=self._persist(connection, interface, session, visit),
+            persistence_token=self._persist(connection, interface, session, given=visit.persistence_token),
             said=None if found is None else _said(connection, published, session),
         )
 
     def _find(
-        self, connection: Connection, interface: ChatInterface, visit: Visit, identity: Identity | None
+        self, connection: Connection, interface: ChatInterface, visit: Visit, *, identity: Identity | None
     ) -> VisitorSession | None:
         """Who is known to the site is asked for more than the token: a shared computer keeps it for the next one."""
         held = None
         if visit.persistence_token is not None:
-            held = sessions.find(connection, interface.id, visit.persistence_token, TokenKind.persistence)
+            held = sessions.find(connection, interface.id, visit.persistence_token, kind=TokenKind.persistence)
             held = held if self._goes_on(held, interface) else None
         if identity is None:
             return held if held is not None and held.identity_subject is None else None
@@ -151,14 +153,13 @@ class SessionOpening:
         return msgspec.structs.replace(session, **changes)
 
     def _persist(
-        self, connection: Connection, interface: ChatInterface, session: VisitorSession, visit: Visit
+        self, connection: Connection, interface: ChatInterface, session: VisitorSession, *, given: str | None
     ) -> str | None:
         """The token that the visitor has, if it leads here, or one that they are to keep."""
         if interface.persistence_type is not PersistenceType.local_storage:
             return None
-        given = visit.persistence_token
         if given is not None:
-            leads_to = sessions.find(connection, interface.id, given, TokenKind.persistence)
+            leads_to = sessions.find(connection, interface.id, given, kind=TokenKind.persistence)
             if leads_to is not None and leads_to.id == session.id:
                 return given
         token, kind = new_token(TokenKind.persistence), TokenKind.persistence

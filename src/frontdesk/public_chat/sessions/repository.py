@@ -88,7 +88,7 @@ def add_token(connection: Connection, session_id: str, *, digest: str, kind: Tok
     connection.execute(delete(tokens).where(tokens.c.hash.in_(oldest)))
 
 
-def find(connection: Connection, interface_id: str, token: str, kind: TokenKind) -> VisitorSession | None:
+def find(connection: Connection, interface_id: str, token: str, *, kind: TokenKind) -> VisitorSession | None:
     """Of this interface: its token opens nothing of another."""
     digest = find_digest(token, kind)
     if digest is None:
@@ -99,7 +99,7 @@ def find(connection: Connection, interface_id: str, token: str, kind: TokenKind)
 
 def get(connection: Connection, interface: ChatInterface, token: str) -> VisitorSession:
     """Whatever its state. Raises `NotFoundError`."""
-    found = find(connection, interface.id, token, TokenKind.session)
+    found = find(connection, interface.id, token, kind=TokenKind.session)
     if found is None:
         raise NotFoundError
     return found

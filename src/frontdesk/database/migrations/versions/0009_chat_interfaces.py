@@ -15,6 +15,7 @@ def upgrade() -> None:
     _interfaces()
     _hours()
     _sessions()
+    _session_indexes()
     _tokens()
 
 
@@ -119,6 +120,9 @@ def _sessions() -> None:
         ),
         sa.UniqueConstraint("thread_id", name="uq_chat_interface_sessions_thread_id"),
     )
+
+
+def _session_indexes() -> None:
     op.create_index(
         "ix_chat_interface_sessions_interface_id_created_at_id",
         "chat_interface_sessions",
