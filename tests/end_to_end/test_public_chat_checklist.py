@@ -13,8 +13,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
+from frontdesk.conversation.executions.models import executions
 from frontdesk.database import open_database
 from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
@@ -85,10 +86,15 @@ class Place:
     async def let_pass(self, *, minutes: int) -> None:
         """All sessions were last used so long ago."""
         then = SystemClock().now() - timedelta(minutes=minutes)
-        statement = update(chat_interface_sessions).values(last_activity_at=then)
+
+        def work(connection: Connection) -> None:
+            connection.execute(update(chat_interface_sessions).values(last_activity_at=then))
+            ended = executions.c.finished_at.is_not(None)
+            connection.execute(update(executions).where(ended).values(finished_at=then))
+
         database = open_database(self._database_url, pool_size=1, timeout=5)
         try:
-            await database.write(lambda connection: connection.execute(statement))
+            await database.write(work)
         finally:
             await database.aclose()
 
@@ -201,6 +207,7 @@ async def test_22_an_expired_session_says_so_and_asks_for_a_new_one(place: Place
     page = await place.page(sessionTimeoutMinutes=1)
     await page.open()
     assert (await page.send("in time"))[0] == 202
+    await page.read()
     await place.let_pass(minutes=1)
     status, failure, _ = await page.send("too late")
     assert (status, failure["code"]) == (410, "session_expired")
@@ -245,3 +252,17 @@ async def test_24_an_answer_survives_the_end_of_its_server(place: Place) -> None
             break
     assert text
     assert (await page.history())[-1] == ("assistant", "".join(f"t{number} " for number in range(30)))
+
+
+async def test_what_is_logged_names_no_token(place: Place) -> None:
+    page = await place.page(persistenceType="local_storage")
+    opened = await page.open()
+    await page.send("hello")
+    await page.read()
+    await page.history()
+    await page.ask("POST", f"/sessions/{page.token}/end")
+    await page.ask("DELETE", f"/sessions/{page.token}")
+    logged = place.server.log.read_text()
+    assert "/public/chat-interfaces/{slug}/sessions/{token}/messages" in logged
+    assert not [token for token in (opened["sessionToken"], opened["persistenceToken"]) if token in logged]
+    assert "sess_" not in logged

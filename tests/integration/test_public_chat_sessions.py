@@ -5,19 +5,23 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
+from frontdesk.bootstrap import running_services
+from frontdesk.conversation.executions.models import executions
 from frontdesk.conversation.messages.models import messages
 from frontdesk.conversation.threads.models import threads
 from frontdesk.database import Database, open_database
 from frontdesk.database.idempotency import idempotency_keys
+from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
+from frontdesk.kit.time_limit import time_limit
 from frontdesk.public_chat.sessions.models import chat_interface_sessions, chat_interface_tokens
 from frontdesk.settings import Settings
 from harness.callers import newcomer
 from harness.conversations import until
-from harness.identities import settings_for
+from harness.identities import open_identity, settings_for
 from harness.model_stub import ModelStub
 from harness.visitors import Chat, Visitor, assert_failure, build, public_chat, text_of
 
@@ -48,10 +52,15 @@ async def database(each_module_database_url: str) -> AsyncIterator[Database]:
 
 
 async def _grow_old(database: Database, visitor: Visitor, minutes: int) -> None:
-    then = SystemClock().now() - timedelta(minutes=minutes)
-    session = chat_interface_sessions
-    statement = update(session).where(session.c.id == visitor.id).values(last_activity_at=then)
-    await database.write(lambda connection: connection.execute(statement))
+    """Its last message and the end of its last answer were so long ago."""
+    then, session = SystemClock().now() - timedelta(minutes=minutes), chat_interface_sessions
+
+    def work(connection: Connection) -> None:
+        connection.execute(update(session).where(session.c.id == visitor.id).values(last_activity_at=then))
+        of_thread = (executions.c.thread_id == visitor.id) & executions.c.finished_at.is_not(None)
+        connection.execute(update(executions).where(of_thread).values(finished_at=then))
+
+    await database.write(work)
 
 
 async def test_a_session_from_its_first_message_to_its_end(chat: Chat) -> None:
@@ -166,7 +175,7 @@ async def test_erasing_leaves_nothing(chat: Chat, database: Database) -> None:
         await stream.read_all(seconds=20)
     assert (await chat.ask("DELETE", f"/sessions/{visitor.token}")).status_code == 204
 
-    def left(connection: object) -> list[int]:
+    def left(connection: Connection) -> list[int]:
         tables = [
             (messages, messages.c.thread_id),
             (threads, threads.c.id),
@@ -174,10 +183,7 @@ async def test_erasing_leaves_nothing(chat: Chat, database: Database) -> None:
             (chat_interface_tokens, chat_interface_tokens.c.session_id),
             (idempotency_keys, idempotency_keys.c.principal_id),
         ]
-        return [
-            len(connection.execute(select(table).where(column == visitor.id)).all())  # type: ignore[attr-defined]
-            for table, column in tables
-        ]
+        return [len(connection.execute(select(table).where(column == visitor.id)).all()) for table, column in tables]
 
     assert await database.read(left) == [0, 0, 0, 0, 0]
     assert_failure(await visitor.send(), 404, "not_found")
@@ -290,3 +296,55 @@ async def test_others_see_nothing_of_an_interface(chat: Chat) -> None:
     foreign = await build(bob)
     assert_failure(await bob.send("GET", f"{foreign.path}/sessions/{visitor.id}"), 404, "not_found")
     assert len(await visitor.messages()) == 2
+
+
+async def test_a_visitor_who_waits_for_an_answer_is_not_silent(chat: Chat, database: Database) -> None:
+    slow = await build(chat.owner, agent={"model": "scripted?tokens=3&stall_at=0"}, sessionTimeoutMinutes=1)
+    visitor = await slow.visitor()
+    told = await visitor.say()
+    await visitor.until(lambda session: session["executionStatus"] == "running")
+    await _grow_old(database, visitor, 10)
+    assert (await visitor.until(lambda _: True))["status"] == "active"
+    stopping = f"/executions/{told['executionId']}/cancel"
+    assert (await slow.ask("POST", stopping, json={"sessionToken": visitor.token})).status_code == 202
+    assert len(await visitor.messages()) == 2
+    await _grow_old(database, visitor, 1)
+    assert_failure(await visitor.send(), 410, "session_expired")
+
+
+async def test_what_its_owner_deletes_is_gone_for_the_visitor(chat: Chat) -> None:
+    for query in ("", "?purge=true"):
+        visitor = await chat.visitor()
+        await visitor.answer()
+        assert (await chat.owner.send("DELETE", f"/threads/{visitor.id}{query}")).status_code == 204
+        assert_failure(await visitor.send(), 404, "not_found")
+        assert_failure(await chat.ask("GET", f"/sessions/{visitor.token}/messages"), 404, "not_found")
+        erased = await chat.ask("DELETE", f"/sessions/{visitor.token}")
+        assert erased.status_code == (404 if query else 204)
+
+
+async def test_an_owner_who_may_not_sign_in_has_no_public_chats(chat: Chat, each_module_database_url: str) -> None:
+    bob = await newcomer(chat.owner, f"bob of {chat.interface['slug'][-8:]}")
+    theirs = await build(bob)
+    assert (await theirs.ask("GET")).status_code == 200
+    async with open_identity(settings_for(each_module_database_url)) as elsewhere:
+        await elsewhere.users.suspend(bob.id)
+    async with asyncio.timeout(3):
+        await until(lambda: theirs.ask("GET"), lambda answer: answer.status_code == 404)
+
+
+async def test_what_a_deletion_had_no_time_for_is_erased_later(
+    chat: Chat, each_module_database_url: str, model_stub: ModelStub
+) -> None:
+    gone = await build(chat.owner)
+    visitor = await gone.visitor()
+    await visitor.answer("a secret")
+    owner = Principal(kind=PrincipalKind.user, id=chat.owner.id)
+    async with running_services(_settings(each_module_database_url, model_stub)) as services:
+        removal = services.public_chat.removal
+        with time_limit(1.0):
+            await removal.delete(owner, gone.interface["id"])
+        assert (await chat.owner.send("GET", f"/threads/{visitor.id}")).status_code == 200
+        assert_failure(await chat.owner.send("GET", gone.path), 404, "not_found")
+        await removal.sweep(SystemClock().now())
+    assert (await chat.owner.send("GET", f"/threads/{visitor.id}")).status_code == 404

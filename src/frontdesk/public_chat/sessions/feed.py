@@ -7,6 +7,7 @@ when its session does.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 from sqlalchemy import Connection
@@ -85,6 +86,10 @@ class VisitorFeed:
         return await self._database.read(work)
 
     async def follow_answer(self, published: Published, thread_id: str, place: Place, *, cursor: str) -> AnswerReader:
+        """Of a session that was looked at: what the log has whole needs no second look."""
+        if not cursor and await self._log.holds(thread_id, place.execution_id):
+            with suppress(CursorGoneError):
+                return await self._answers.join(thread_id, place.execution_id)
         return await self._answers.open(published.principal, thread_id, place.execution_id, after=cursor or None)
 
     async def answers_behind(self, thread_id: str, position: int) -> Sequence[Place]:

@@ -114,7 +114,7 @@ class VisitorSession(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
 
     def status_at(self, now: datetime, interface: ChatInterface) -> SessionStatus:
-        """One that has been silent for longer than the interface waits has expired."""
+        """One that has been silent for longer than the interface waits has expired; of answers this knows nothing."""
         minutes = interface.session_timeout_minutes
         is_over = minutes > 0 and now - self.last_activity_at >= timedelta(minutes=minutes)
         return SessionStatus.expired if self.status is SessionStatus.active and is_over else self.status

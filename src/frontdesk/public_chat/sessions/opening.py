@@ -103,18 +103,20 @@ class SessionOpening:
         held = None
         if visit.persistence_token is not None:
             held = sessions.find(connection, interface.id, visit.persistence_token, kind=TokenKind.persistence)
-            held = held if self._goes_on(held, interface) else None
+            held = held if self._goes_on(connection, interface, held) else None
         if identity is None:
             return held if held is not None and held.identity_subject is None else None
         if held is None:
             latest = sessions.find_latest(connection, interface.id, identity.subject)
-            return latest if self._goes_on(latest, interface) else None
+            return latest if self._goes_on(connection, interface, latest) else None
         if held.identity_subject not in {None, identity.subject}:
             raise IdentityRejectedError
         return held
 
-    def _goes_on(self, session: VisitorSession | None, interface: ChatInterface) -> bool:
-        return session is not None and session.status_at(self._clock.now(), interface) is SessionStatus.active
+    def _goes_on(self, connection: Connection, interface: ChatInterface, session: VisitorSession | None) -> bool:
+        if session is None:
+            return False
+        return sessions.status_of(connection, interface, session, now=self._clock.now()) is SessionStatus.active
 
     def _new(
         self, interface: ChatInterface, visit: Visit, identity: Identity | None, *, token_hash: str

@@ -108,7 +108,7 @@ def get(connection: Connection, interface: ChatInterface, token: str) -> Visitor
 def get_active(connection: Connection, interface: ChatInterface, token: str, *, now: datetime) -> VisitorSession:
     """Raises `NotFoundError`, `SessionExpiredError`, `SessionEndedError`."""
     session = get(connection, interface, token)
-    status = session.status_at(now, interface)
+    status = status_of(connection, interface, session, now=now)
     if status is SessionStatus.expired:
         raise SessionExpiredError
     if status is SessionStatus.ended:
@@ -168,7 +168,19 @@ def erase(connection: Connection, session_id: str) -> None:
 def standing(connection: Connection, interface: ChatInterface, session: VisitorSession, *, now: datetime) -> Standing:
     execution_id = session.current_execution_id
     state = None if execution_id is None else executions.find_state(connection, execution_id)
-    return Standing(session, session.status_at(now, interface), EXECUTION_STATUS[state])
+    return Standing(session, status_of(connection, interface, session, now=now), EXECUTION_STATUS[state])
+
+
+def status_of(
+    connection: Connection, interface: ChatInterface, session: VisitorSession, *, now: datetime
+) -> SessionStatus:
+    """A visitor who waits for an answer is not silent: the time begins anew with its end."""
+    status = session.status_at(now, interface)
+    if status is not SessionStatus.expired or session.thread_id is None or session.current_execution_id is None:
+        return status
+    ended_at = executions.get(connection, session.thread_id, session.current_execution_id).finished_at
+    heard = msgspec.structs.replace(session, last_activity_at=max(session.last_activity_at, ended_at or now))
+    return heard.status_at(now, interface)
 
 
 def list_page(
