@@ -34,8 +34,6 @@ WITHOUT_TOKEN = {
 PUBLIC_CHAT = "/public/chat-interfaces/{slug}"
 VISITORS = {
     f"GET {PUBLIC_CHAT}",
-    f"OPTIONS {PUBLIC_CHAT}",
-    f"OPTIONS {PUBLIC_CHAT}/{{below:path}}",
     f"POST {PUBLIC_CHAT}/sessions",
     f"POST {PUBLIC_CHAT}/messages",
     f"GET {PUBLIC_CHAT}/stream",
@@ -44,6 +42,7 @@ VISITORS = {
     f"DELETE {PUBLIC_CHAT}/sessions/{{token}}",
     f"POST {PUBLIC_CHAT}/executions/{{execution_id}}/cancel",
 }
+VISITORS |= {f"OPTIONS {route.split(' ')[1]}" for route in VISITORS}
 # Each protected route, with a body that it accepts.
 MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /auth/logout": None,

@@ -1,5 +1,6 @@
 """The interfaces that visitors can reach: published, and of an owner who may sign in."""
 
+import re
 from collections import OrderedDict
 
 import msgspec
@@ -15,6 +16,7 @@ from frontdesk.public_chat.interfaces.models import ChatInterface
 
 MAX_AGE = 0.8  # seconds; what its owner takes back is closed everywhere within one
 _MAX_ENTRIES = 10_000
+_SLUG = re.compile(r"[a-z0-9-]{3,64}", re.ASCII)  # a text that is no slug names nothing, whatever it holds
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -34,6 +36,8 @@ class PublishedInterfaces:
 
     async def get(self, slug: str) -> Published:
         """Raises `NotFoundError`, `UnavailableError`."""
+        if _SLUG.fullmatch(slug) is None:
+            raise NotFoundError
         now = self._clock.monotonic()
         read_at, known = self._entries.get(slug, (0.0, None))
         if known is not None and read_at > now - MAX_AGE:

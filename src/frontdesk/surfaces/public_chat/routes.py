@@ -82,8 +82,6 @@ def _chat(request: Request) -> PublicChat:
     return services(request).public_chat
 
 
-@router.options("", status_code=204, include_in_schema=False)
-@router.options("/{below:path}", status_code=204, include_in_schema=False)
 async def preflight(visited: Visited) -> Response:  # noqa: ARG001  it admits the origin
     return Response(status_code=204, headers=PREFLIGHT)
 
@@ -182,3 +180,16 @@ async def end_visitor_session(request: Request, visited: Visited, token: PathTok
 async def erase_visitor_session(request: Request, visited: Visited, token: PathToken) -> Response:
     await _chat(request).sessions.erase(visited, token)
     return Response(status_code=204)
+
+
+for below in (
+    "",
+    "/sessions",
+    "/messages",
+    "/stream",
+    "/sessions/{token}",
+    "/sessions/{token}/messages",
+    "/sessions/{token}/end",
+    "/executions/{execution_id}/cancel",
+):
+    router.add_api_route(below, preflight, methods=["OPTIONS"], status_code=204, include_in_schema=False)
