@@ -120,6 +120,19 @@ async def test_our_own_pages_and_programs_are_not_strangers(chat: Chat) -> None:
     assert_failure(await chat.ask("GET", headers={"Origin": f"http://{host}0"}), 403, "origin_not_allowed")
 
 
+async def test_a_name_that_leads_here_is_not_ours_once_ours_is_configured(
+    sqlite_url: str, model_stub: ModelStub
+) -> None:
+    """Whoever owns a name can have it lead anywhere."""
+    chosen = settings_for(sqlite_url, llm_enabled=True, llm_api_base=model_stub.url)
+    async with public_chat(
+        chosen.model_copy(update={"gateway_url": "https://chat.example/"}), allowedOrigins=SITES
+    ) as chat:
+        rebound = {"Host": "evil.example", "Origin": "http://evil.example"}
+        assert_failure(await chat.ask("GET", headers=rebound), 403, "origin_not_allowed")
+        assert (await chat.ask("GET", headers={"Origin": "https://chat.example"})).status_code == 200
+
+
 async def test_without_a_list_anybody_may_ask_and_nobody_with_credentials(chat: Chat) -> None:
     anyone = await build(chat.owner)
     for origin in (*SITES, "https://evil.example", "null"):

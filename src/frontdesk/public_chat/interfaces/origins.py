@@ -37,6 +37,6 @@ def frame_ancestors(allowed: Sequence[str]) -> str:
 
 
 def own_origin(origin: str, host: str) -> bool:
-    """Whether a page of the server itself asks: the request's `Host` is what the browser has connected to."""
+    """Whether a page of the server itself asks, which has this host, with its port if that is not the scheme's own."""
     scheme, _, rest = origin.partition("://")
     return scheme in _DEFAULT_PORTS and bool(host) and rest == host.lower()

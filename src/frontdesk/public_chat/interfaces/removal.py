@@ -50,6 +50,6 @@ class InterfaceRemoval:
 
     async def _erase(self, interface: ChatInterface) -> None:
         while time_left() > _RESERVE_SECONDS:
-            if await self._erase_some(interface.id, interface.owner_id, limit=_AT_ONCE) < _AT_ONCE:
+            if not await self._erase_some(interface.id, interface.owner_id, limit=_AT_ONCE):
                 await self._database.write(lambda connection: interfaces.erase(connection, interface.id))
                 return

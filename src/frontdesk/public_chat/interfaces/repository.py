@@ -25,7 +25,7 @@ _COUNT_MESSAGE = Prepared(
 )
 _COUNT_SESSION = Prepared(
     update(chat_interfaces)
-    .where(chat_interfaces.c.id == bindparam("interface_id"))
+    .where(chat_interfaces.c.id == bindparam("interface_id"), chat_interfaces.c.is_deleted.is_(False))
     .values(session_count=chat_interfaces.c.session_count + 1, last_activity_at=bindparam("at"))
 )
 # One statement that both databases know.
@@ -113,10 +113,14 @@ def list_deleted(connection: Connection) -> list[ChatInterface]:
 
 
 def count_session(connection: Connection, interface_id: str, *, at: datetime) -> None:
-    _COUNT_SESSION.run(connection, {"interface_id": interface_id, "at": at})
+    """Raises `NotFoundError` when it was deleted since it was read."""
+    if not _COUNT_SESSION.run(connection, {"interface_id": interface_id, "at": at}):
+        raise NotFoundError
 
 
 def count_message(connection: Connection, interface_id: str, *, at: datetime) -> None:
-    _COUNT_MESSAGE.run(connection, {"interface_id": interface_id, "at": at})
+    """Nothing, when it was erased meanwhile."""
+    if not _COUNT_MESSAGE.run(connection, {"interface_id": interface_id, "at": at}):
+        return
     hour = at - timedelta(minutes=at.minute, seconds=at.second, microseconds=at.microsecond)
     connection.execute(_COUNT_HOUR, {"interface_id": interface_id, "hour": hour})

@@ -83,8 +83,8 @@ class SessionOpening:
         session_token = new_token(TokenKind.session)
         if found is None:
             session = self._new(interface, visit, identity, token_hash=digest(session_token))
-            sessions.add(connection, session)
             interfaces.count_session(connection, interface.id, at=now)
+            sessions.add(connection, session)
         else:
             session = self._resume(connection, found, identity)
         kind = TokenKind.session

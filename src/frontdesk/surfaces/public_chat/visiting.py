@@ -6,6 +6,7 @@ comes from our own origin, and what is no browser sends none.
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -38,13 +39,19 @@ async def _admit_visitor(request: Request) -> Published:
     origin = request.headers.get("origin")
     if allowed:
         request.scope[_CROSS_ORIGIN] = {"Vary": "Origin"}
-    if origin is None or own_origin(origin, request.headers.get("host", "")):
+    if origin is None or own_origin(origin, _own_host(request)):
         return published
     if not is_allowed(origin, allowed):
         raise OriginNotAllowedError
     if allowed:
         request.scope[_CROSS_ORIGIN] = {"Vary": "Origin", "Access-Control-Allow-Origin": origin}
     return published
+
+
+def _own_host(request: Request) -> str:
+    """As it is configured; where it is not, what the browser has connected to."""
+    configured = services(request).settings.gateway_url
+    return urlsplit(configured).netloc if configured else request.headers.get("host", "")
 
 
 VISITOR = Declaration("visitor", _admit_visitor)
