@@ -89,8 +89,11 @@ async def test_an_anonymous_session_becomes_the_identitys(place: Chat) -> None:
     assert merged.opened["existingMessages"][0]["content"] == "before I signed in"
     # From now on it takes the identity to come back, and no other will do.
     assert (await chat.visitor(persistenceToken=kept)).id not in {anonymous.id, known.id}
-    asked = await chat.ask("POST", "/sessions", json={"identity": _signed(key, sub="eve"), "persistenceToken": kept})
-    assert_failure(asked, 403, "identity_rejected")
+    eve = await chat.visitor(identity=_signed(key, sub="eve"), persistenceToken=kept)
+    assert eve.id not in {anonymous.id, known.id}
+    assert "existingMessages" not in eve.opened
+    forged = {"identity": _signed("k" * 32, sub="ann"), "persistenceToken": kept}
+    assert_failure(await chat.ask("POST", "/sessions", json=forged), 403, "identity_rejected")
     assert (await chat.visitor(identity=_signed(key))).id == anonymous.id
     assert len(await known.messages()) == 2
 

@@ -313,13 +313,16 @@ async def test_a_visitor_who_waits_for_an_answer_is_not_silent(chat: Chat, datab
 
 
 async def test_what_its_owner_deletes_is_gone_for_the_visitor(chat: Chat) -> None:
+    kept = await build(chat.owner, persistenceType="local_storage")
     for query in ("", "?purge=true"):
-        visitor = await chat.visitor()
+        visitor = await kept.visitor()
         await visitor.answer()
         assert (await chat.owner.send("DELETE", f"/threads/{visitor.id}{query}")).status_code == 204
         assert_failure(await visitor.send(), 404, "not_found")
-        assert_failure(await chat.ask("GET", f"/sessions/{visitor.token}/messages"), 404, "not_found")
-        erased = await chat.ask("DELETE", f"/sessions/{visitor.token}")
+        assert_failure(await kept.ask("GET", f"/sessions/{visitor.token}/messages"), 404, "not_found")
+        new = await kept.visitor(persistenceToken=visitor.opened["persistenceToken"])
+        assert new.opened["threadId"] is None
+        erased = await kept.ask("DELETE", f"/sessions/{visitor.token}")
         assert erased.status_code == (404 if query else 204)
 
 

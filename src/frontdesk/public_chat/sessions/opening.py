@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 import msgspec
 from sqlalchemy import Connection
 
+from frontdesk.conversation.threads import repository as threads
 from frontdesk.database import Database
-from frontdesk.errors import IdentityRejectedError
 from frontdesk.identity.limits import address_site, refusal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
@@ -63,7 +63,7 @@ class SessionOpening:
 
         A persistence token leads back into its session, and a proven identity into its latest one, on any device. With
         both, an anonymous session becomes the identity's. Raises `TooManyRequestsError`, and `IdentityRejectedError`
-        for an identity that is not proven, or is not the one that holds the session.
+        for an identity that is not proven.
         """
         await self._count(address)
         interface = published.interface
@@ -104,17 +104,19 @@ class SessionOpening:
         if visit.persistence_token is not None:
             held = sessions.find(connection, interface.id, visit.persistence_token, kind=TokenKind.persistence)
             held = held if self._goes_on(connection, interface, held) else None
-        if identity is None:
-            return held if held is not None and held.identity_subject is None else None
-        if held is None:
-            latest = sessions.find_latest(connection, interface.id, identity.subject)
-            return latest if self._goes_on(connection, interface, latest) else None
-        if held.identity_subject not in {None, identity.subject}:
-            raise IdentityRejectedError
-        return held
+        subject = None if identity is None else identity.subject
+        if held is not None and held.identity_subject in {None, subject}:
+            return held
+        if subject is None:
+            return None
+        latest = sessions.find_latest(connection, interface.id, subject)
+        return latest if self._goes_on(connection, interface, latest) else None
 
     def _goes_on(self, connection: Connection, interface: ChatInterface, session: VisitorSession | None) -> bool:
+        """Nor does one whose conversation its owner has deleted."""
         if session is None:
+            return False
+        if session.thread_id is not None and threads.get_unscoped(connection, session.thread_id).is_deleted:
             return False
         return sessions.status_of(connection, interface, session, now=self._clock.now()) is SessionStatus.active
 
