@@ -110,6 +110,11 @@ TARGETS = (
         1.5,
         _within("messages", "page_long_deep_p50_ms", "page_short_p50_ms"),
     ),
+    _most(
+        "50 visitors of a public chat: first token p50 over the threads API's, ms",
+        15,
+        lambda results: results["public_chat"]["public chat"]["over_threads_p50_ms"],
+    ),
     _most("1,000 idle streams, pool of 5: other requests p95, ms", 100, _own("idle_streams", "with_streams_p95_ms")),
     _most("Firehose: CPU per token, shared log / in process", 2, _of(SHARED, FIREHOSE_CPU, (ALONE, FIREHOSE_CPU))),
     _most(

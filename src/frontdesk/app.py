@@ -25,9 +25,11 @@ from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agent_runtime import routes as agent_runtime
 from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.chat_interfaces_api import routes as interfaces
 from frontdesk.surfaces.files import routes as files
 from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
+from frontdesk.surfaces.public_chat import routes as visitors
 from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads
 from frontdesk.surfaces.websocket_gateway import routes as websocket_gateway
@@ -110,7 +112,19 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None, role: Ro
 
 
 def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
-    for module in (accounts, threads, messages, executions, models, search, agents, attachments, files):
+    for module in (
+        accounts,
+        threads,
+        messages,
+        executions,
+        models,
+        search,
+        agents,
+        attachments,
+        files,
+        interfaces,
+        visitors,
+    ):
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):
@@ -125,7 +139,7 @@ def _admission(settings: Settings, measurements: Measurements) -> Admission:
         places=settings.requests_at_once,
         waiting=settings.requests_waiting,
         exempt=operations.PATHS,
-        urgent=re.compile(re.escape(settings.api_prefix) + messages.URGENT_PATHS),
+        urgent=re.compile(f"{re.escape(settings.api_prefix)}(?:{messages.URGENT_PATHS}|{visitors.URGENT_PATHS})"),
         measurements=measurements,
     )
     measurements.watch("frontdesk_requests_in_work", "Requests that are worked on", lambda: admission.taken)

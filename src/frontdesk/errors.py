@@ -76,6 +76,14 @@ class LinkExpiredError(ForbiddenError):
     code, title = "link_expired", "The link has expired"
 
 
+class OriginNotAllowedError(ForbiddenError):
+    code, title = "origin_not_allowed", "This chat is not for that site"
+
+
+class IdentityRejectedError(ForbiddenError):
+    code, title = "identity_rejected", "The visitor's identity is not proven"
+
+
 class NotFoundError(FrontdeskError):
     code, status, title = "not_found", 404, "Not found"
 
@@ -110,6 +118,22 @@ class UsernameTakenError(ConflictError):
 
 class AttachmentNotUploadedError(ConflictError):
     code, title = "attachment_not_uploaded", "The file has not been uploaded yet"
+
+
+class SlugTakenError(ConflictError):
+    code, title = "slug_taken", "The slug is taken"
+
+
+class AgentUnavailableError(ConflictError):
+    code, title = "agent_unavailable", "Nobody answers here at the moment"
+
+
+class SessionExpiredError(FrontdeskError):
+    code, status, title = "session_expired", 410, "The session has expired: start a new session"
+
+
+class SessionEndedError(FrontdeskError):
+    code, status, title = "session_ended", 410, "The session has ended: start a new session"
 
 
 class BodyTimeoutError(FrontdeskError):

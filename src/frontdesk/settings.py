@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     login_attempts_per_address: int = Field(default=100, ge=1)
     login_window_seconds: int = Field(default=300, ge=1)
 
+    visitor_sessions_per_address: int = Field(default=60, ge=1)
+    visitor_sessions_window_seconds: int = Field(default=3600, ge=1)
+
     agents_file: str | None = None
     default_agent: str | None = Field(default=None, pattern=r"^(model|(python|remote):[A-Za-z0-9_.-]{1,64})$")
     tools_file: str | None = None

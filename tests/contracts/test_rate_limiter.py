@@ -159,6 +159,15 @@ async def test_a_refused_reservation_settles_nothing(limiter: RateLimiter) -> No
     assert await day_sum(limiter) == 0
 
 
+async def test_a_limit_that_changes_keeps_what_it_has_counted(limiter: RateLimiter) -> None:
+    told = [await limiter.hit(Limit("changing", 5, 10), "a") for _ in range(4)]
+    assert [one.remaining for one in told] == [4, 3, 2, 1]
+    less = await limiter.hit(Limit("changing", 2, 10), "a")
+    assert (less.allowed, less.remaining) == (False, 0)
+    more = await limiter.hit(Limit("changing", 6, 20), "a")
+    assert (more.allowed, more.remaining) == (True, 1)
+
+
 async def test_an_amount_that_changes_keeps_the_days_sum(limiter: RateLimiter) -> None:
     await limiter.reserve(BUDGET, "a", 60)
     assert not (await limiter.reserve(Budget(BUDGET.name, 50), "a", 1)).allowed
@@ -223,10 +232,10 @@ async def test_memory_is_bounded_and_given_back(clock: HeldClock) -> None:
     limiter = InProcessRateLimiter(clock)
     for number in range(MAX_KEYS + 10):
         await limiter.hit(LIMIT, str(number))
-    assert len(limiter._windows[LIMIT]) == MAX_KEYS
+    assert len(limiter._windows[LIMIT.name]) == MAX_KEYS
     clock.advance(LIMIT.seconds)
     await limiter.hit(LIMIT, "last")
-    assert len(limiter._windows[LIMIT]) == 1
+    assert len(limiter._windows[LIMIT.name]) == 1
 
 
 async def test_days_that_nothing_can_be_settled_on_are_forgotten(clock: HeldClock) -> None:

@@ -74,6 +74,18 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def each_module_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """As `module_database_url`, for the module's tests on each database."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("module_database_url")
+        return
+    server: PostgresDatabases = request.getfixturevalue("postgres_server")
+    name = server.create()
+    yield server.url(name)
+    server.drop(name)
+
+
 @pytest.fixture(scope="module")
 def module_database_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """For a server that a module's tests share."""

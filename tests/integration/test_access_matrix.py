@@ -17,6 +17,7 @@ from harness.callers import Caller, assert_problem, founder, newcomer
 from harness.identities import settings_for
 from harness.model_stub import ModelStub
 from harness.served import served
+from harness.visitors import assert_failure, build
 
 PREFIX = "/api"
 PATH_ID = re.compile(r"{(\w+)}")
@@ -31,6 +32,19 @@ WITHOUT_TOKEN = {
     "GET /blobs/{key:path}",
     "PUT /blobs/{key:path}",
 }
+# What visitors do, with a session's token where it says so; test_public_chat_sessions.py has who may not.
+PUBLIC_CHAT = "/public/chat-interfaces/{slug}"
+VISITORS = {
+    f"GET {PUBLIC_CHAT}",
+    f"POST {PUBLIC_CHAT}/sessions",
+    f"POST {PUBLIC_CHAT}/messages",
+    f"GET {PUBLIC_CHAT}/stream",
+    f"GET {PUBLIC_CHAT}/sessions/{{token}}/messages",
+    f"POST {PUBLIC_CHAT}/sessions/{{token}}/end",
+    f"DELETE {PUBLIC_CHAT}/sessions/{{token}}",
+    f"POST {PUBLIC_CHAT}/executions/{{execution_id}}/cancel",
+}
+VISITORS |= {f"OPTIONS {route.split(' ')[1]}" for route in VISITORS}
 # Each protected route, with a body that it accepts.
 MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /auth/logout": None,
@@ -65,6 +79,20 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /attachments/{attachment_id}/complete": None,
     "GET /attachments/{attachment_id}": None,
     "DELETE /attachments/{attachment_id}": None,
+    "POST /chat-interfaces": {"name": "mine", "agentId": "AGENT"},
+    "GET /chat-interfaces": None,
+    "GET /chat-interfaces/{interface_id}": None,
+    "PUT /chat-interfaces/{interface_id}": {"name": "taken"},
+    "DELETE /chat-interfaces/{interface_id}": None,
+    "POST /chat-interfaces/{interface_id}/publish": None,
+    "POST /chat-interfaces/{interface_id}/unpublish": None,
+    "POST /chat-interfaces/{interface_id}/duplicate": None,
+    "POST /chat-interfaces/{interface_id}/identity-secret": None,
+    "GET /chat-interfaces/{interface_id}/analytics": None,
+    "GET /chat-interfaces/{interface_id}/sessions": None,
+    "GET /chat-interfaces/{interface_id}/sessions/{visitor_session_id}": None,
+    "GET /chat-interfaces/{interface_id}/sessions/{visitor_session_id}/messages": None,
+    "DELETE /chat-interfaces/{interface_id}/sessions/{visitor_session_id}": None,
     "GET /provider-threads/{thread_id}": None,
     "PUT /provider-threads/{thread_id}": {"conversation_id": "taken"},
     "POST /chat/sessions": {"title": "mine"},
@@ -91,6 +119,8 @@ QUERY_IDS = {
     "GET /threads": "thread_id",
     "GET /threads/{thread_id}/messages": "message_id",
     "GET /agents": "agent_id",
+    "GET /chat-interfaces": "interface_id",
+    "GET /chat-interfaces/{interface_id}/sessions": "visitor_session_id",
     "GET /chat/sessions/{session_id}/messages": "message_id",
 }
 BODY_IDS = {"parent_id": "message_id", "sender_id": "user_id", "user_id": "user_id", "agent_id": "agent_id"}
@@ -157,10 +187,15 @@ async def _ids(person: Caller, message: dict[str, Any]) -> dict[str, str]:
     session_id = (await person.made("POST", sessions, json={"title": f"of {person.username}"}))["id"]
     said = {"role": "user", "content": "a secret of mine"}
     await person.made("POST", f"{sessions}/{session_id}/messages", json=said)
+    chat = await build(person)
+    visitor = await chat.visitor()
+    await visitor.answer("a secret of mine")
     return {
         "session_id": session_id,
         "agent_id": (await person.made("POST", "/agents", json={"name": f"of {person.username}"}))["id"],
         "attachment_id": (await person.made("POST", "/attachments/uploads", json={"name": "mine.txt"}))["id"],
+        "interface_id": chat.interface["id"],
+        "visitor_session_id": visitor.id,
         "thread_id": message["thread_id"],
         "message_id": message["id"],
         "execution_id": message["execution_id"],
@@ -195,7 +230,7 @@ def _operation(document: dict[str, Any], route: str) -> dict[str, Any]:
 
 
 def test_every_route_is_in_the_matrix() -> None:
-    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | PROXY | {INVOKING}
+    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | PROXY | {INVOKING} | VISITORS
 
 
 def test_every_id_that_a_route_takes_is_in_the_matrix() -> None:
@@ -235,6 +270,13 @@ def _unknown(ids: dict[str, str], world: World) -> dict[str, str]:
     return {name: new_id() if value in known else value for name, value in ids.items()}
 
 
+def assert_refused(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    """In the words of its surface."""
+    if "/chat-interfaces" in answer.request.url.path and answer.headers["content-type"] == "application/json":
+        return assert_failure(answer, status, code or answer.json()["code"])
+    return assert_problem(answer, status, code)
+
+
 async def _ask(person: Caller, route: str, ids: dict[str, str], query: str = "") -> httpx.Response:
     method, path = route.split(" ")
     body = MATRIX[route]
@@ -252,6 +294,9 @@ async def _state(world: World) -> list[Any]:
         seen += [await owner.made("GET", f"/threads/{thread}/export"), await owner.made("GET", f"/threads/{thread}")]
         session = _address(owner.client, f"/chat/sessions/{ids['session_id']}")
         seen += [await owner.made("GET", session), await owner.made("GET", f"{session}/messages")]
+        chat = f"/chat-interfaces/{ids['interface_id']}"
+        below = f"{chat}/sessions/{ids['visitor_session_id']}"
+        seen += [await owner.made("GET", path) for path in (chat, below, f"{below}/messages", "/chat-interfaces")]
     seen += [await owner.made("GET", "/threads?include_deleted=true"), await owner.made("GET", "/agents")]
     seen.append(await owner.made("GET", f"/provider-threads/{holding.ended['thread_id']}"))
     return seen
@@ -266,8 +311,8 @@ async def test_what_is_anothers_is_missing(world: World) -> None:
     for person in world.strangers:
         for route, ids in _requests(world, person):
             for query in ("", *MORE_QUERIES.get(route, ())):
-                refused = assert_problem(await _ask(person, route, ids, query), 404, "not_found")
-                unknown = assert_problem(await _ask(person, route, _unknown(ids, world), query), 404, "not_found")
+                refused = assert_refused(await _ask(person, route, ids, query), 404, "not_found")
+                unknown = assert_refused(await _ask(person, route, _unknown(ids, world), query), 404, "not_found")
                 assert refused == unknown, route
                 asked += 1
     assert asked >= 250
@@ -284,7 +329,7 @@ async def test_what_is_anothers_is_missing_in_queries_and_bodies(world: World) -
             if name == "message_id":
                 wrong.append(own.running[name])
             told = [
-                assert_problem(await _ask(person, route, own.ended, f"after={id_}"), 404, "not_found")
+                assert_refused(await _ask(person, route, own.ended, f"after={id_}"), 404, "not_found")
                 for id_ in (*wrong, new_id(), "no-id", "")
             ]
             assert all(problem == told[0] for problem in told), route
@@ -369,10 +414,10 @@ async def test_without_a_token_nothing_is_read(world: World) -> None:
             headers = {**token, "Content-Type": media_type, "Idempotency-Key": b"\xe9"}
             address = _address(world.client, path.format(**ids))
             answer = await world.client.request(method, address, content=body, headers=headers)
-            assert_problem(answer, 401)
+            assert_refused(answer, 401)
         # An id that is not there tells no more than one that is.
         answer = await world.client.request(method, _address(world.client, PATH_ID.sub("x", path)))
-        assert_problem(answer, 401, "unauthenticated")
+        assert_refused(answer, 401, "unauthenticated")
     assert await _state(world) == before
 
 
@@ -386,4 +431,4 @@ async def test_an_administrators_role_opens_no_thread_and_lists_none(world: Worl
 def test_the_sources_have_no_other_way_in(tmp_path: Path) -> None:
     """A mounted application or a socket would be outside of the matrix."""
     kinds = {type(route.original_route).__name__ for route in _routes().values()}
-    assert kinds == {"DeclaredRoute", "Route"}
+    assert kinds == {"DeclaredRoute", "PlainFailureRoute", "Route", "VisitorRoute"}

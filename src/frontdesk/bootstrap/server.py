@@ -14,11 +14,12 @@ from frontdesk.attachments.sweeping import AttachmentSweeper
 from frontdesk.bootstrap.execution import Engine, execution_engine
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
+from frontdesk.bootstrap.public_chat import public_chat
 from frontdesk.bootstrap.search import open_search
 from frontdesk.bootstrap.storage import blob_links, blob_store
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
-from frontdesk.conversation.housekeeping import Housekeeping
+from frontdesk.conversation.housekeeping import Chore, Housekeeping
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.sessions.answers import AnswersSource
@@ -44,6 +45,7 @@ from frontdesk.kit.clock import Clock
 from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.rate_limiter import RateLimiter
+from frontdesk.public_chat.services import PublicChat
 from frontdesk.settings import Settings
 
 
@@ -64,6 +66,7 @@ class _Core:
     conversation: ConversationService
     threads: ThreadService
     feed: Feed
+    public_chat: PublicChat
 
 
 @asynccontextmanager
@@ -73,7 +76,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         parts = await open_parts(stack, settings)
         clock, measurements, database, log = parts.clock, parts.measurements, parts.database, parts.log
         callers = _callers(stack, parts)
-        core = await _core(stack, parts, callers.tokens)
+        core = await _core(stack, parts, callers)
         watch_process(measurements, database=database, log=log, running=lambda: core.engine.running)
         yield Services(
             settings=settings,
@@ -100,6 +103,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             tickets=Tickets(
                 database, clock, secret=settings.jwt_secret_key.get_secret_value(), standings=callers.standings
             ),
+            public_chat=core.public_chat,
             streams=await _streams(stack, parts),
             sockets=await _sockets(stack, parts),
             measurements=measurements,
@@ -127,9 +131,10 @@ def _callers(stack: AsyncExitStack, parts: Parts) -> _Callers:
     )
 
 
-async def _core(stack: AsyncExitStack, parts: Parts, tokens: TokenService) -> _Core:
+async def _core(stack: AsyncExitStack, parts: Parts, callers: _Callers) -> _Core:
     settings, clock, database, log = parts.settings, parts.clock, parts.database, parts.log
-    engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired]))
+    chores: list[Chore] = [callers.tokens.purge_expired]
+    engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=chores))
     await engine.open()
     stack.push_async_callback(engine.aclose)
     links = blob_links(settings, clock)
@@ -149,6 +154,9 @@ async def _core(stack: AsyncExitStack, parts: Parts, tokens: TokenService) -> _C
         stop_answers=conversation.stop_all,
         erase_files=attachments.erase_deleted,
     )
+    feed = Feed(database=database, log=log, clock=clock)
+    chat = public_chat(parts, callers.limiter, conversation=conversation, threads=threads, answers=feed)
+    chores.append(chat.removal.sweep)
     return _Core(
         engine=engine,
         links=links,
@@ -156,7 +164,8 @@ async def _core(stack: AsyncExitStack, parts: Parts, tokens: TokenService) -> _C
         attachments=attachments,
         conversation=conversation,
         threads=threads,
-        feed=Feed(database=database, log=log, clock=clock),
+        feed=feed,
+        public_chat=chat,
     )
 
 

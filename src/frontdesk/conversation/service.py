@@ -33,6 +33,7 @@ from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
 
 _TRIES = 5
+Within = Callable[[Connection, Message], None]
 
 
 class _Begun(msgspec.Struct, frozen=True):
@@ -68,12 +69,19 @@ class ConversationService:
             raise LlmDisabledError
 
     async def send(
-        self, principal: Principal, thread_id: str, draft: Draft, *, key: IdempotencyKey | None = None
+        self,
+        principal: Principal,
+        thread_id: str,
+        draft: Draft,
+        *,
+        key: IdempotencyKey | None = None,
+        within: Within | None = None,
     ) -> Once[Message]:
         """Store the caller's message and begin its answer; the message carries the `execution_id`.
 
-        Raises `SenderMismatchError`, `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`,
-        `UnknownAttachmentError`, and what `AttachmentService.complete` raises.
+        `within` is done in the message's transaction, and what it raises undoes that. Raises `SenderMismatchError`,
+        `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`, `UnknownAttachmentError`, and what
+        `AttachmentService.complete` raises.
         """
         if any(sender != principal.id for sender in draft.senders):
             raise SenderMismatchError
@@ -85,7 +93,10 @@ class ConversationService:
             if draft.parent_id is not None:
                 messages.get(connection, thread_id, draft.parent_id)
             _admit(thread, draft.if_active)
-            return self._begin_message(connection, thread, draft, owner=owner)
+            begun = self._begin_message(connection, thread, draft, owner=owner)
+            if within is not None:
+                within(connection, begun.message)
+            return begun
 
         return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
 

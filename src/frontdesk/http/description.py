@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from frontdesk.http.plain_failures import Failure
 from frontdesk.http.problems import MEDIA_TYPE, Problem
 from frontdesk.http.routing import INTERNAL
 
@@ -12,6 +13,7 @@ _TEXT = {"schema": {"type": "string"}}
 _SECONDS = {"description": "Seconds to wait", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
 _WAYS: dict[str, list[dict[str, list[str]]]] = {
     "public": [],
+    "visitor": [],
     "user or nobody": [{}, {"user": []}],
     "user or visitor": [{}, {"user": []}],
     "operator": [{}, {"operator": []}],
@@ -52,6 +54,14 @@ def _describe_security(document: dict[str, Any]) -> None:
     schemes["internal"] = INTERNAL.model.model_dump(by_alias=True, exclude_none=True, mode="json")
     for name in _WAYS.keys() - {"operator"}:
         schemes.pop(name, None)
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """As `problems`, of a surface with plain failures."""
+    return {
+        status: {"model": Failure, "headers": _HEADERS.get(status, {}), "description": "A failure"}
+        for status in statuses
+    }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

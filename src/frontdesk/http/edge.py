@@ -17,6 +17,8 @@ _logger = structlog.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _SERVER_ERROR = 500
+_POLICY = b"content-security-policy"
+_UNFRAMED = [(_POLICY, b"frame-ancestors 'none'"), (b"x-frame-options", b"DENY")]
 
 
 class Edge:
@@ -35,7 +37,7 @@ class Edge:
             try:
                 await self._app(scope, receive, exchange.send)
             except Exception:  # the request's boundary: whatever it is, the client gets a problem and not its text
-                _logger.exception("request broke", path=scope["path"])
+                _logger.exception("request broke", route=_route(scope))
                 if exchange.started:
                     raise
                 await render(FrontdeskError(), exchange.request_id, path=scope["path"])(scope, receive, exchange.send)
@@ -59,12 +61,15 @@ class _Exchange:
             self.started = True
             self.leave_place()
             self._note(message["status"])
+            given = message.get("headers", ())
             headers = [
                 (b"x-request-id", self.request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
                 (b"referrer-policy", b"no-referrer"),
             ]
-            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            if not any(name == _POLICY for name, _ in given):  # a page that may be framed has a policy of its own
+                headers += _UNFRAMED
+            message = {**message, "headers": [*given, *headers]}
         await self._send(message)
 
     def leave_place(self) -> None:
@@ -75,13 +80,18 @@ class _Exchange:
 
     def _note(self, status: int) -> None:
         seconds = perf_counter() - self._begun
-        route = getattr(self._scope.get("route"), "path", "unmatched")
+        route = _route(self._scope)
         method = self._scope["method"]
         self._measurements.request(method=method, route=route, status=status, seconds=seconds)
         level = "error" if status >= _SERVER_ERROR else "info"
         getattr(_logger, level)(
             "request", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1)
         )
+
+
+def _route(scope: Scope) -> str:
+    """Not the path, which may hold somebody's token."""
+    return getattr(scope.get("route"), "path", "unmatched")
 
 
 def _given_id(scope: Scope) -> str | None:

@@ -13,8 +13,8 @@ from frontdesk.http.services import services
 from frontdesk.identity.principal import Principal
 
 REPLAYED = {"Idempotent-Replayed": "true"}
-_PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
-Given = Annotated[str | None, Header(alias="Idempotency-Key", max_length=MAX_KEY_LENGTH, pattern=_PRINTABLE)]
+PRINTABLE = "^[!-~]([ -~]*[!-~])?$"
+Given = Annotated[str | None, Header(alias="Idempotency-Key", max_length=MAX_KEY_LENGTH, pattern=PRINTABLE)]
 
 
 async def _idempotency_key(request: Request, caller: Caller, given: Given = None) -> IdempotencyKey | None:

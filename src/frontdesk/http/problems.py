@@ -1,7 +1,6 @@
 """Failures as problem documents (RFC 9457), and on the paths of OpenAI's API as those look."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -72,17 +71,8 @@ async def _throw_away(receive: Receive) -> None:
 
 def render(error: FrontdeskError, request_id: str | None, *, path: str, is_last: bool = False) -> Response:
     """`path` is what was asked for; `is_last` when the request's body is still coming."""
-    headers = dict(error.headers)
-    if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
-        headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
-    is_last = is_last or isinstance(error, BodyTimeoutError | BodyTooLargeError)
-    response = LastResponse if is_last else Response
     if openai_errors.speaks_openai(path):
-        return response(openai_errors.body_of(error), error.status, headers, openai_errors.MEDIA_TYPE)
-    return response(_problem(error, request_id), error.status, headers, MEDIA_TYPE)
-
-
-def _problem(error: FrontdeskError, request_id: str | None) -> bytes:
+        return respond(error, openai_errors.body_of(error), openai_errors.MEDIA_TYPE, is_last=is_last)
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": error.title,
@@ -92,7 +82,17 @@ def _problem(error: FrontdeskError, request_id: str | None) -> bytes:
         "request_id": request_id,
         **error.extra,
     }
-    return msgspec.json.encode(body)
+    return respond(error, msgspec.json.encode(body), MEDIA_TYPE, is_last=is_last)
+
+
+def respond(error: FrontdeskError, body: bytes, media_type: str, *, is_last: bool = False) -> Response:
+    """The failure with its status and header fields, in whatever words."""
+    headers = dict(error.headers)
+    if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
+    is_last = is_last or isinstance(error, BodyTimeoutError | BodyTooLargeError)
+    response = LastResponse if is_last else Response
+    return response(body, error.status, headers, media_type)
 
 
 def handle(http: FastAPI) -> None:
@@ -112,7 +112,7 @@ async def _on_frontdesk_error(request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise TypeError(error)
-    failure = InvalidRequestError(errors=_fields(error.errors()))
+    failure = InvalidRequestError(errors=field_errors(error))
     return render(failure, request.scope.get("request_id"), path=request.scope["path"])
 
 
@@ -134,5 +134,5 @@ def _methods(request: Request) -> set[str]:
     return {method for route in here if route.path == here[0].path for method in route.methods or ()}
 
 
-def _fields(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{"loc": list(error["loc"]), "msg": str(error["msg"]), "type": str(error["type"])} for error in errors]
+def field_errors(error: RequestValidationError) -> list[dict[str, Any]]:
+    return [{"loc": list(each["loc"]), "msg": str(each["msg"]), "type": str(each["type"])} for each in error.errors()]

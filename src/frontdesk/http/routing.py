@@ -56,7 +56,7 @@ class Declaration(SecurityBase):
     def __init__(
         self,
         name: str,
-        admit: Callable[[HTTPConnection], Awaitable[Principal | None]],
+        admit: Callable[[HTTPConnection], Awaitable[Any]],
         *,
         model: SecurityModel | None = None,
     ) -> None:

@@ -30,6 +30,7 @@ from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.model_relay import ModelRelay
+from frontdesk.public_chat.services import PublicChat
 from frontdesk.retrieval.service import SearchService
 from frontdesk.settings import Settings
 
@@ -67,6 +68,7 @@ class Services(Operations):
     invoker: ToolInvoker
     answers: AnswersSource
     tickets: Tickets
+    public_chat: PublicChat
     streams: OpenStreams
     sockets: OpenSockets
     models: ModelList

@@ -13,11 +13,19 @@ _IPV6_SITE = 64  # bits: what one subscriber holds, so that its addresses count 
 def refusal(limit: Limit, allowance: Allowance) -> TooManyRequestsError:
     """With `Retry-After` and the fields of draft-ietf-httpapi-ratelimit-headers."""
     seconds = max(1, ceil(allowance.retry_after))
-    headers = {
+    return TooManyRequestsError(retry_after=seconds, headers=_fields(limit, allowance, seconds))
+
+
+def limit_fields(limit: Limit, allowance: Allowance) -> dict[str, str]:
+    """The same fields for what was allowed: what is left, and when there is more."""
+    return _fields(limit, allowance, max(1, ceil(allowance.reset_after)))
+
+
+def _fields(limit: Limit, allowance: Allowance, seconds: int) -> dict[str, str]:
+    return {
         "RateLimit-Policy": f'"{limit.name}";q={limit.amount};w={limit.seconds}',
         "RateLimit": f'"{limit.name}";r={allowance.remaining};t={seconds}',
     }
-    return TooManyRequestsError(retry_after=seconds, headers=headers)
 
 
 def over_budget(reservation: Reservation) -> tuple[int, dict[str, str]]:

@@ -12,7 +12,9 @@ import msgspec
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """At most `amount` in any `seconds` (a moving window)."""
+    """At most `amount` in any `seconds` (a moving window). The name tells limits apart: how much each allows may
+    change, and what was counted stays counted.
+    """
 
     name: str
     amount: int

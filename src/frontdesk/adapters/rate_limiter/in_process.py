@@ -33,11 +33,11 @@ class InProcessRateLimiter:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._windows: dict[Limit, OrderedDict[str, deque[float]]] = {}
+        self._windows: dict[str, OrderedDict[str, deque[float]]] = {}
         self._days: dict[date, OrderedDict[tuple[str, str], _Account]] = {}
 
     async def hit(self, limit: Limit, key: str) -> Allowance:
-        keys = self._windows.setdefault(limit, OrderedDict())
+        keys = self._windows.setdefault(limit.name, OrderedDict())
         now = self._clock.monotonic()
         self._expire(limit, keys, now)
         hits = keys.get(key) or deque()
@@ -62,7 +62,7 @@ class InProcessRateLimiter:
             await self.reset(limit, key)
 
     async def reset(self, limit: Limit, key: str) -> None:
-        self._windows.get(limit, OrderedDict[str, deque[float]]()).pop(key, None)
+        self._windows.get(limit.name, OrderedDict[str, deque[float]]()).pop(key, None)
 
     async def reserve(self, budget: Budget, key: str, amount: int) -> Reservation:
         now = self._clock.now()
@@ -106,7 +106,7 @@ class InProcessRateLimiter:
         return self._days.setdefault(today, OrderedDict())
 
     def _find(self, limit: Limit, key: str) -> deque[float]:
-        keys = self._windows.get(limit)
+        keys = self._windows.get(limit.name)
         return deque() if keys is None else keys.get(key, deque())
 
     def _expire(self, limit: Limit, keys: OrderedDict[str, deque[float]], now: float) -> None:
@@ -134,4 +134,4 @@ def _drop_old(hits: deque[float], limit: Limit, now: float) -> None:
 
 def _allowance(limit: Limit, hits: deque[float], now: float, *, counted: bool = False) -> Allowance:
     reset_after = hits[0] + limit.seconds - now if hits else 0.0
-    return Allowance(counted, limit.amount - len(hits), reset_after, 0.0 if counted else reset_after)
+    return Allowance(counted, max(limit.amount - len(hits), 0), reset_after, 0.0 if counted else reset_after)

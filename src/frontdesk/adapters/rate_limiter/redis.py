@@ -161,7 +161,7 @@ def _client(url: str) -> Redis:
 
 
 def _window_key(limit: Limit, key: str) -> str:
-    return f"chat-rate:{limit.name}:{limit.amount}:{limit.seconds}:{key}"
+    return f"chat-rate:{limit.name}:{key}"
 
 
 def _day_key(reservation: Reservation) -> str:

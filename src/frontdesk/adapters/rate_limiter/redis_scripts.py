@@ -16,7 +16,7 @@ if allowed and ARGV[4] == '1' then
   redis.call('PEXPIRE', KEYS[1], window / 1000)
   oldest, held = oldest or now, held + 1
 end
-return {allowed and 1 or 0, amount - held, oldest and oldest + window - now or 0}
+return {allowed and 1 or 0, math.max(amount - held, 0), oldest and oldest + window - now or 0}
 """
 
 # A hash: `sum` is what was used and what is reserved; every open reservation stands under its id with its amount.

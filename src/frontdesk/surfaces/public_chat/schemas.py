@@ -1,0 +1,184 @@
+"""Public chats on the wire, in camelCase. Unknown fields of a request are ignored: they have no effect."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from frontdesk.conversation.messages.models import Message, MessageStatus, Role
+from frontdesk.conversation.tool_calls.models import CallState, ToolCall
+from frontdesk.public_chat.interfaces.models import CoverType, PersistenceType, WidgetPosition, WidgetState
+from frontdesk.public_chat.sessions.identity import MAX_TOKEN_LENGTH
+from frontdesk.public_chat.sessions.models import ExecutionStatus, SessionStatus
+from frontdesk.public_chat.sessions.opening import Opened
+from frontdesk.public_chat.sessions.transcript import Said
+
+Token = Annotated[str, StringConstraints(max_length=100)]
+CALL_STATUS = {
+    CallState.completed: "completed",
+    CallState.failed: "failed",
+    CallState.running: "running",
+}
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, from_attributes=True
+    )
+
+
+class PromptOut(_Wire):
+    text: str
+    icon: str | None = None
+
+
+class PublicInterfaceOut(_Wire):
+    """What a page needs to show the chat, and nothing else of it."""
+
+    slug: str
+    title: str
+    description: str
+    cover_type: CoverType
+    cover_value: str
+    icon_url: str | None
+    primary_color: str
+    font_family: str
+    border_radius: int
+    welcome_message: str
+    placeholder_text: str
+    suggested_prompts: list[PromptOut]
+    allow_file_upload: bool
+    max_files: int
+    max_file_size_mb: int
+    allowed_file_types: list[str]
+    persistence_type: PersistenceType
+    widget_position: WidgetPosition
+    widget_button_icon: str | None
+    widget_button_text: str | None
+    widget_initial_state: WidgetState
+    locale: str
+
+
+class SessionIn(_Wire):
+    """`identity` is a token signed by the site that knows its visitor."""
+
+    browser_fingerprint: Annotated[str, StringConstraints(max_length=500)] | None = None
+    referrer: Annotated[str, StringConstraints(max_length=2_048)] | None = None
+    persistence_token: Token | None = None
+    identity: Annotated[str, StringConstraints(max_length=MAX_TOKEN_LENGTH)] | None = None
+
+
+class ToolCallOut(_Wire):
+    """What a tool was told and told is its owner's business."""
+
+    id: str
+    name: str
+    status: str
+
+    @classmethod
+    def of(cls, call: ToolCall) -> Self:
+        return cls(id=call.call_id, name=call.tool, status=CALL_STATUS.get(call.state, "waiting"))
+
+
+class MessageOut(_Wire):
+    id: str
+    role: Role
+    content: str
+    status: MessageStatus
+    timestamp: datetime
+    attachments: list[dict[str, Any]]
+    tool_calls: list[ToolCallOut]
+    citations: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, message: Message, calls: list[ToolCall]) -> Self:
+        return cls(
+            id=message.id,
+            role=message.role,
+            content=message.text,
+            status=message.status,
+            timestamp=message.created_at,
+            attachments=[],
+            tool_calls=[ToolCallOut.of(call) for call in calls],
+            citations=[],
+        )
+
+
+class MessagesOut(_Wire):
+    """Oldest first, without the answer under way. With `hasMore`, `before` the first one's id gives earlier ones."""
+
+    messages: list[MessageOut]
+    has_more: bool
+
+    @classmethod
+    def of(cls, said: Said) -> Self:
+        return cls(messages=messages_out(said), has_more=said.has_more)
+
+
+def messages_out(said: Said) -> list[MessageOut]:
+    return [
+        MessageOut.of(
+            message, list(said.calls.get(message.execution_id or "", ())) if message.role is Role.assistant else []
+        )
+        for message in said.messages
+    ]
+
+
+class SessionOpenedOut(_Wire):
+    """The tokens are told here and never again. `existingMessages` are there when an earlier session goes on."""
+
+    session_id: str
+    session_token: str
+    thread_id: str | None
+    persistence_token: str | None = None
+    existing_messages: list[MessageOut] | None = None
+    execution_status: ExecutionStatus
+    current_execution_id: str | None
+
+    @classmethod
+    def of(cls, opened: Opened) -> Self:
+        session = opened.standing.session
+        there: dict[str, Any] = {}
+        if opened.persistence_token is not None:
+            there["persistence_token"] = opened.persistence_token
+        if opened.said is not None:
+            there["existing_messages"] = messages_out(opened.said)
+        return cls(
+            session_id=session.id,
+            session_token=opened.session_token,
+            thread_id=session.thread_id,
+            execution_status=opened.standing.execution_status,
+            current_execution_id=opened.standing.current_execution_id,
+            **there,
+        )
+
+
+class MessageIn(_Wire):
+    """`attachments` are not taken here."""
+
+    session_token: Token
+    message: Annotated[str, StringConstraints(min_length=1, max_length=50_000, pattern=r"\S")]
+    attachments: Annotated[list[Any], Field(max_length=0)] = []
+
+
+class SentOut(_Wire):
+    execution_id: str
+    thread_id: str
+    status: Literal["running"] = "running"
+
+
+class CancelIn(_Wire):
+    """Without a body, the token is in `X-Session-Token`."""
+
+    session_token: Token | None = None
+
+
+class CancelledOut(_Wire):
+    execution_id: str
+    status: str
+
+
+class SessionEndedOut(_Wire):
+    session_id: str
+    status: SessionStatus
