@@ -4,9 +4,11 @@ import gc
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontdesk import __version__
@@ -75,8 +77,33 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
     for module in (sessions, tools):
         http.include_router(module.router)
     http.include_router(operations.router)
+    _include_chatkit(http, settings)
+    if settings.permitted_origins:
+        _permit_origins(http, settings.permitted_origins)
     problems.handle(http)
     return http
+
+
+def _include_chatkit(http: FastAPI, settings: Settings) -> None:
+    """Where its package is installed."""
+    if find_spec("chatkit") is None:
+        return
+    from frontdesk.surfaces.chatkit import routes, sessions  # noqa: PLC0415  an extra
+
+    http.include_router(routes.router)
+    http.include_router(sessions.router, prefix=settings.api_prefix)
+
+
+def _permit_origins(http: FastAPI, origins: list[str]) -> None:
+    """Pages of these origins may call from a browser, with tokens and never with cookies."""
+    http.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"],
+        max_age=600,
+    )
 
 
 def _admission(settings: Settings, measurements: Measurements) -> Admission:

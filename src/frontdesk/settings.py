@@ -51,6 +51,24 @@ class Settings(BaseSettings):
     login_attempts_per_address: int = Field(default=100, ge=1)
     login_window_seconds: int = Field(default=300, ge=1)
 
+    environment: Literal["development", "production"] = Field(default="development", validation_alias="CHAT_ENV")
+    cors_origins: str = ""
+
+    tiers: str = (
+        '{"free": {"messages_per_minute": 10, "tokens_per_day": 10000},'
+        ' "standard": {"messages_per_minute": 60, "tokens_per_day": 100000}}'
+    )
+    default_tier: str = "free"
+    answer_tokens: int = Field(default=2000, ge=64)
+
+    chatkit_secret_key: SecretStr | None = None
+    chatkit_agent_id: str | None = None
+    chatkit_allow_cancel: bool = False
+    chatkit_jwks_url: str | None = None
+    chatkit_issuer: str | None = None
+    chatkit_audience: str | None = None
+    transcription_model: str | None = None
+
     agents_file: str | None = None
     tools_file: str | None = None
     tool_max_response_bytes: int = Field(default=1_048_576, ge=1024)
@@ -96,6 +114,11 @@ class Settings(BaseSettings):
     def forwarded_cookies(self) -> frozenset[str]:
         """The names of the cookies that go along to the back end."""
         return frozenset(name.strip() for name in self.forwarded_cookie_names.split(",") if name.strip())
+
+    @cached_property
+    def permitted_origins(self) -> list[str]:
+        """The origins whose pages may call from a browser."""
+        return [origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
 
     @property
     def has_default_jwt_secret(self) -> bool:

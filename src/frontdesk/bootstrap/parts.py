@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
+from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
 from frontdesk.agents.tools.catalogue import ToolCatalogue
@@ -15,9 +16,11 @@ from frontdesk.bootstrap.extras import extra
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_usable
+from frontdesk.identity.message_limits import MessageLimits, parse_tiers
 from frontdesk.kit.clock import Clock, SystemClock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel
+from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.settings import Settings
 
 
@@ -33,6 +36,8 @@ class Parts:
     models: ModelList
     runtimes: AgentRuntimes
     tools: ToolCatalogue
+    limiter: RateLimiter
+    limits: MessageLimits
 
 
 async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
@@ -44,6 +49,8 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     await database.read(require_usable)
     log = _thread_log(settings, clock)
     stack.push_async_callback(log.aclose)
+    limiter = _rate_limiter(settings, clock)
+    stack.push_async_callback(limiter.aclose)
     tools = tool_catalogue(settings)
     stack.push_async_callback(tools.aclose)
     await tools.open()
@@ -61,6 +68,13 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
         models=models,
         runtimes=runtimes,
         tools=tools,
+        limiter=limiter,
+        limits=MessageLimits(
+            limiter,
+            parse_tiers(settings.tiers),
+            default_tier=settings.default_tier,
+            answer_tokens=settings.answer_tokens,
+        ),
     )
 
 
@@ -81,6 +95,14 @@ def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisT
             thread_bytes=settings.log_thread_bytes,
             runs_answers=settings.temporal_address is None,
         )
+
+
+def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
+    if settings.redis_url is None:
+        return InProcessRateLimiter(clock)
+    with extra("redis", "CHAT_REDIS_URL"):
+        from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter  # noqa: PLC0415  an extra
+    return RedisRateLimiter(settings.redis_url, clock)
 
 
 def _language_model(settings: Settings) -> LanguageModel:

@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
+from frontdesk.adapters.transcriber.openai_http import OpenAIHttpTranscriber
 from frontdesk.agents.service import AgentService
 from frontdesk.bootstrap.execution import execution_engine
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
+from frontdesk.conversation.history import History
 from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.service import ConversationService
@@ -24,6 +25,8 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
+from frontdesk.identity.client_secrets.service import ClientSecrets
+from frontdesk.identity.external.service import ExternalIdentities
 from frontdesk.identity.limits import LoginThrottle
 from frontdesk.identity.passwords import Passwords
 from frontdesk.identity.standings import Standings
@@ -31,7 +34,9 @@ from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.execution_engine import ExecutionEngine
+from frontdesk.ports.identity_provider import IdentityProvider
 from frontdesk.ports.rate_limiter import RateLimiter
+from frontdesk.ports.transcriber import Transcriber
 from frontdesk.settings import Settings
 
 
@@ -41,8 +46,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         parts = await open_parts(stack, settings)
         clock, measurements, database, log = parts.clock, parts.measurements, parts.database, parts.log
-        limiter = _rate_limiter(settings, clock)
-        stack.push_async_callback(limiter.aclose)
+        limiter = parts.limiter
         standings = Standings(database, clock)
         passwords = Passwords()
         stack.callback(passwords.close)
@@ -50,14 +54,21 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             database, clock, passwords=passwords, throttle=_throttle(settings, limiter), standings=standings
         )
         tokens = TokenService(database, clock, settings=settings, standings=standings)
-        engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=[tokens.purge_expired]))
+        secrets = ClientSecrets(database, clock, settings=settings, standings=standings)
+        chores = [tokens.purge_expired, secrets.purge_expired]
+        engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=chores))
         await engine.open()
         stack.push_async_callback(engine.aclose)
         streams = OpenStreams(measurements=measurements, patience=settings.slow_reader_seconds)
         await streams.open()
         stack.push_async_callback(streams.aclose)
         conversation = ConversationService(
-            database=database, log=log, engine=engine, clock=clock, llm_enabled=settings.llm_enabled
+            database=database,
+            log=log,
+            engine=engine,
+            clock=clock,
+            limits=parts.limits,
+            llm_enabled=settings.llm_enabled,
         )
         watch_process(measurements, database=database, log=log, running=lambda: engine.running)
         threads = ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all)
@@ -86,9 +97,40 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             streams=streams,
             measurements=measurements,
             models=parts.models,
+            history=History(database),
+            client_secrets=secrets,
+            external=ExternalIdentities(
+                database, clock, provider=_identity_provider(stack, settings, clock), standings=standings
+            ),
+            transcriber=_transcriber(stack, settings),
             health=_server_health(parts, engine, limiter),
             count_unfinished=conversation.count_unfinished,
         )
+
+
+def _identity_provider(stack: AsyncExitStack, settings: Settings, clock: Clock) -> IdentityProvider | None:
+    if settings.chatkit_jwks_url is None:
+        return None
+    with extra("chatkit", "CHAT_CHATKIT_JWKS_URL"):
+        from frontdesk.adapters.identity_provider.jwks import JwksIdentityProvider  # noqa: PLC0415  an extra
+    provider = JwksIdentityProvider(
+        settings.chatkit_jwks_url, issuer=settings.chatkit_issuer, audience=settings.chatkit_audience, clock=clock
+    )
+    stack.push_async_callback(provider.aclose)
+    return provider
+
+
+def _transcriber(stack: AsyncExitStack, settings: Settings) -> Transcriber | None:
+    if settings.transcription_model is None:
+        return None
+    transcriber = OpenAIHttpTranscriber(
+        settings.llm_base_url,
+        model=settings.transcription_model,
+        api_key=None if settings.llm_api_key is None else settings.llm_api_key.get_secret_value(),
+        timeout=settings.llm_timeout_seconds,
+    )
+    stack.push_async_callback(transcriber.aclose)
+    return transcriber
 
 
 def _session_feed(stack: AsyncExitStack, parts: Parts, answers: Feed) -> SessionFeed:
@@ -119,14 +161,6 @@ def _throttle(settings: Settings, limiter: RateLimiter) -> LoginThrottle:
         per_address=settings.login_attempts_per_address,
         seconds=settings.login_window_seconds,
     )
-
-
-def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
-    if settings.redis_url is None:
-        return InProcessRateLimiter(clock)
-    with extra("redis", "CHAT_REDIS_URL"):
-        from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter  # noqa: PLC0415  an extra
-    return RedisRateLimiter(settings.redis_url, clock)
 
 
 def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:

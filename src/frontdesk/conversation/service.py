@@ -12,6 +12,7 @@ from frontdesk.conversation.executions.models import FINISHED, Execution, Execut
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
+from frontdesk.conversation.metering import Metering, Question
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import Thread
 from frontdesk.database import Database
@@ -23,6 +24,7 @@ from frontdesk.errors import (
     LlmDisabledError,
     SenderMismatchError,
 )
+from frontdesk.identity.message_limits import MessageLimits, Reserved
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
@@ -42,14 +44,22 @@ class _Begun(msgspec.Struct, frozen=True):
 
 class ConversationService:
     def __init__(
-        self, *, database: Database, log: ThreadLog, engine: ExecutionEngine, clock: Clock, llm_enabled: bool
+        self,
+        *,
+        database: Database,
+        log: ThreadLog,
+        engine: ExecutionEngine,
+        clock: Clock,
+        limits: MessageLimits,
+        llm_enabled: bool,
     ) -> None:
         self._database = database
         self._log = log
         self._engine = engine
         self._clock = clock
         self._llm_enabled = llm_enabled
-        self._stopper = Stopper(database=database, log=log, clock=clock)
+        self._metering = Metering(database, limits)
+        self._stopper = Stopper(database=database, log=log, clock=clock, limits=limits)
 
     def require_model(self) -> None:
         """Raises `LlmDisabledError` when no answers are made here."""
@@ -61,19 +71,24 @@ class ConversationService:
     ) -> Once[Message]:
         """Store the caller's message and begin its answer; the message carries the `execution_id`.
 
-        Raises `SenderMismatchError`, `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`.
+        Raises `SenderMismatchError`, `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`, and
+        `LimitReachedError` for a draft that is metered.
         """
         if any(sender != principal.id for sender in draft.senders):
             raise SenderMismatchError
+        question = Question(principal, thread_id, text=draft.text, parent_id=draft.parent_id)
+        async with self._metering.admitted(question, is_metered=draft.is_metered) as admission:
 
-        def begin(connection: Connection) -> _Begun:
-            thread = threads.get(connection, principal, thread_id, lock=True)
-            if draft.parent_id is not None:
-                messages.get(connection, thread_id, draft.parent_id)
-            _admit(thread, draft.if_active)
-            return self._begin_message(connection, thread, draft)
+            def begin(connection: Connection) -> _Begun:
+                thread = threads.get(connection, principal, thread_id, lock=True)
+                if draft.parent_id is not None:
+                    messages.get(connection, thread_id, draft.parent_id)
+                _admit(thread, draft.if_active)
+                return self._begin_message(connection, thread, draft, reserved=admission.reserved)
 
-        return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
+            sent = await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
+            admission.is_used = not sent.replayed
+            return sent
 
     async def append(
         self, principal: Principal, thread_id: str, draft: Draft, *, key: IdempotencyKey | None = None
@@ -100,6 +115,7 @@ class ConversationService:
         *,
         model: str | None,
         if_active: IfActive,
+        is_metered: bool = False,
         key: IdempotencyKey | None = None,
     ) -> Once[Message]:
         """Begin another answer beside an answer, or to a user's message; it becomes the branch that goes on.
@@ -107,14 +123,18 @@ class ConversationService:
         Raises as `send` does, and `LlmDisabledError`.
         """
         self.require_model()
+        question = Question(principal, thread_id, parent_id=message_id)
+        async with self._metering.admitted(question, is_metered=is_metered) as admission:
 
-        def begin(connection: Connection) -> _Begun:
-            thread = threads.get(connection, principal, thread_id, lock=True)
-            source = _answered(connection, thread_id, message_id)
-            _admit(thread, if_active)
-            return self._begin_sibling(connection, thread, source, model=model)
+            def begin(connection: Connection) -> _Begun:
+                thread = threads.get(connection, principal, thread_id, lock=True)
+                source = _answered(connection, thread_id, message_id)
+                _admit(thread, if_active)
+                return self._begin_sibling(connection, thread, source, model=model, reserved=admission.reserved)
 
-        return await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
+            begun = await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
+            admission.is_used = not begun.replayed
+            return begun
 
     async def cancel(
         self, principal: Principal, thread_id: str, execution_id: str, *, key: IdempotencyKey | None = None
@@ -193,7 +213,9 @@ class ConversationService:
 
         return await self._database.read(work)
 
-    def _begin_message(self, connection: Connection, thread: Thread, draft: Draft) -> _Begun:
+    def _begin_message(
+        self, connection: Connection, thread: Thread, draft: Draft, *, reserved: Reserved | None
+    ) -> _Begun:
         now = self._clock.now()
         parent_id = draft.parent_id or thread.leaf_message_id
         execution_id = new_id() if self._llm_enabled else None
@@ -201,7 +223,12 @@ class ConversationService:
         if execution_id is None:
             return self._add_alone(connection, thread, message)
         execution = execution_of(
-            thread, execution_id=execution_id, user_message_id=message.id, model=draft.model, now=now
+            thread,
+            execution_id=execution_id,
+            user_message_id=message.id,
+            model=draft.model,
+            now=now,
+            reserved=reserved,
         )
         messages.add(connection, message, answer_message(execution, position=message.position + 1, now=now))
         return self._hold(connection, thread, execution, message=message, count=2)
@@ -213,10 +240,23 @@ class ConversationService:
         threads.change_head(connection, thread.id, active=active, leaf=message.id, count=count, at=message.created_at)
         return _Begun(message, None, holds_thread=False)
 
-    def _begin_sibling(self, connection: Connection, thread: Thread, source: Message, *, model: str | None) -> _Begun:
+    def _begin_sibling(
+        self,
+        connection: Connection,
+        thread: Thread,
+        source: Message,
+        *,
+        model: str | None,
+        reserved: Reserved | None,
+    ) -> _Begun:
         now = self._clock.now()
         execution = execution_of(
-            thread, execution_id=new_id(), user_message_id=source.id, model=model or source.model, now=now
+            thread,
+            execution_id=new_id(),
+            user_message_id=source.id,
+            model=model or source.model,
+            now=now,
+            reserved=reserved,
         )
         answer = answer_message(execution, position=thread.message_count + 1, now=now)
         messages.add(connection, answer)

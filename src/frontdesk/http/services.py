@@ -8,6 +8,7 @@ from starlette.requests import Request
 from frontdesk.agents.service import AgentService
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
+from frontdesk.conversation.history import History
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
@@ -17,10 +18,13 @@ from frontdesk.conversation.sessions.service import SessionService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
+from frontdesk.identity.client_secrets.service import ClientSecrets
+from frontdesk.identity.external.service import ExternalIdentities
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.transcriber import Transcriber
 from frontdesk.settings import Settings
 
 
@@ -52,6 +56,10 @@ class Services(Operations):
     invoker: ToolInvoker
     streams: OpenStreams
     models: ModelList
+    history: History
+    client_secrets: ClientSecrets
+    external: ExternalIdentities
+    transcriber: Transcriber | None
 
 
 def services(request: Request) -> Services:

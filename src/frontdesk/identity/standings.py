@@ -18,7 +18,12 @@ MAX_AGE = 0.8  # seconds; a revocation holds everywhere within one, and the read
 MAX_ENTRIES = 20_000
 
 _STANDING = select(
-    users.c.token_version, users.c.is_active, users.c.role, users.c.allowed_products, users.c.allowed_agents
+    users.c.token_version,
+    users.c.is_active,
+    users.c.role,
+    users.c.allowed_products,
+    users.c.allowed_agents,
+    users.c.tier,
 ).where(users.c.id == bindparam("id"))
 _MOVE = (
     update(users)
@@ -58,6 +63,7 @@ def read_standing(connection: Connection, user_id: str) -> Standing | None:
         is_admin=row.role == Role.admin,
         products=_allow_list(row.allowed_products),
         agents=_allow_list(row.allowed_agents),
+        tier=row.tier,
     )
     return Standing(row.token_version, row.is_active, principal)
 
