@@ -55,8 +55,8 @@ class Settings(BaseSettings):
     cors_origins: str = ""
 
     tiers: str = (
-        '{"free": {"messages_per_minute": 10, "tokens_per_day": 10000},'
-        ' "standard": {"messages_per_minute": 60, "tokens_per_day": 100000}}'
+        '{"free": {"messages_per_minute": 10, "tokens_per_day": 10000}, '
+        '"standard": {"messages_per_minute": 60, "tokens_per_day": 100000}}'
     )
     default_tier: str = "free"
     answer_tokens: int = Field(default=2000, ge=64)

@@ -66,6 +66,8 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "GET /chat/sessions/{session_id}/events": None,
     "GET /agent/tools": None,
 }
+# Their credentials and refusals are the protocol's: tests/integration/test_chatkit_access.py.
+ELSEWHERE = {"POST /chatkit", "POST /chatkit/session", "POST /chatkit/refresh"}
 # Its session is in a header or in the body.
 INVOKING = "POST /agent/tools/{tool}/invoke"
 WITHOUT_PREFIX = ("/chat/", "/agent/")
@@ -177,7 +179,7 @@ def _operation(document: dict[str, Any], route: str) -> dict[str, Any]:
 
 
 def test_every_route_is_in_the_matrix() -> None:
-    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | {INVOKING}
+    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | ELSEWHERE | {INVOKING}
 
 
 def test_every_id_that_a_route_takes_is_in_the_matrix() -> None:
@@ -368,4 +370,4 @@ async def test_an_administrators_role_opens_no_thread_and_lists_none(world: Worl
 def test_the_sources_have_no_other_way_in(tmp_path: Path) -> None:
     """A mounted application or a socket would be outside of the matrix."""
     kinds = {type(route.original_route).__name__ for route in _routes().values()}
-    assert kinds == {"DeclaredRoute", "Route"}
+    assert kinds == {"DeclaredRoute", "ChatRoute", "SessionRoute", "Route"}
