@@ -206,7 +206,16 @@ def _gathered(
         return None, error
     text = "".join(texts)
     said = ModelChunks(
-        events, text, len(texts), finish_reason, model, conversation_id, agent_status, usage, calls or (), parts=parts or ()
+        events,
+        text,
+        len(texts),
+        finish_reason,
+        model,
+        conversation_id,
+        agent_status,
+        usage,
+        calls or (),
+        parts=parts or (),
     )
     return said, error
 

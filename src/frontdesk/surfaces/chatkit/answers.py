@@ -23,7 +23,15 @@ from frontdesk.identity.principal import Principal
 from frontdesk.surfaces.chatkit import frames
 from frontdesk.surfaces.chatkit.course import Place
 from frontdesk.surfaces.chatkit.encoding import AnswerEncoder, AnswerStream
-from frontdesk.surfaces.chatkit.items import METADATA, StoredCourse, items_of, message_id_of, thread_of, user_item
+from frontdesk.surfaces.chatkit.items import (
+    METADATA,
+    StoredCourse,
+    items_of,
+    message_id_of,
+    place_of_answer,
+    thread_of,
+    user_item,
+)
 from frontdesk.surfaces.chatkit.questions import LEAVE, TOOL, decision, submitted
 from frontdesk.surfaces.chatkit.reading import UntilWaiting
 from frontdesk.surfaces.chatkit.requests import BadChatRequestError, SimpleRequest, kept_of, text_of
@@ -63,8 +71,8 @@ class Answers:
             if_active = await self._if_active(asked.thread_id)
             sent = await self._send(asked.thread_id, Draft(text=text, is_metered=True, if_active=if_active))
         execution_id = sent.execution_id or ""
-        begun = await self._held.history.get_answer(self._caller, sent.thread_id, execution_id)
-        encoder = SimpleEncoder(_place(begun.entry.message))
+        place = await self._place(sent.thread_id, execution_id)
+        encoder = SimpleEncoder(place)
         reader = await self._held.feed.join(sent.thread_id, execution_id)
         return SimpleStream(UntilWaiting(reader, encoder), encoder, self._held.streams)
 
@@ -83,14 +91,14 @@ class Answers:
         if asked.params.action.type == STOP:
             await self._held.conversation.stop_all(self._caller, asked.params.thread_id)
             return self._nothing_more(b"")
-        sent = await self.begin_action(asked.params)
-        return await self._follow_answer(sent.thread_id, sent.execution_id or "", opening=b"")
+        place = await self.begin_action(asked.params)
+        encoder = AnswerEncoder(place, opening=self._options())
+        return await self._joined(encoder, place)
 
-    async def begin_action(self, asked: types.ThreadCustomActionParams) -> Message:
+    async def begin_action(self, asked: types.ThreadCustomActionParams) -> Place:
         """The agent is told what was done, by a message that nobody sees. Raises `NotFoundError`."""
         self._held.conversation.require_model()
-        if asked.item_id is not None:
-            await self._require_widget(asked.thread_id, asked.item_id)
+        senders = {} if asked.item_id is None else await self._sender(asked.thread_id, asked.item_id)
         told = {"type": asked.action.type, "payload": asked.action.payload, "item_id": asked.item_id}
         written = msgspec.json.encode(asked.action.payload).decode()
         draft = Draft(
@@ -99,7 +107,8 @@ class Answers:
             if_active=await self._if_active(asked.thread_id),
             is_metered=True,
         )
-        return await self._send(asked.thread_id, draft)
+        sent = await self._send(asked.thread_id, draft)
+        return msgspec.structs.replace(await self._place(asked.thread_id, sent.execution_id or ""), senders=senders)
 
     async def add_output(self, asked: types.ThreadsAddClientToolOutputReq) -> Response:
         """The result of the one call that was offered; it is named by nothing, unless `metadata.call_id` says it."""
@@ -236,10 +245,12 @@ class Answers:
             is_metered=True,
         )
 
-    async def _require_widget(self, thread_id: str, item_id: str) -> None:
+    async def _sender(self, thread_id: str, item_id: str) -> dict[str, datetime]:
         entry = await self._held.history.get_message(self._caller, thread_id, message_id_of(item_id))
-        if not any(item["id"] == item_id and item["type"] == "widget" for item in items_of(entry)):
+        found = {item["id"]: item["created_at"] for item in items_of(entry) if item["type"] == "widget"}
+        if item_id not in found:
             raise BadChatRequestError("The action's sender is no widget")
+        return {item_id: found[item_id]}
 
     async def _follow_new(self, sent: Message, *, opening: bytes = b"") -> Response:
         opening += frames.frame("thread.item.done", item=user_item(sent))
@@ -247,10 +258,16 @@ class Answers:
 
     async def _follow_answer(self, thread_id: str, execution_id: str, *, opening: bytes) -> Response:
         """From its start: it has just been begun here."""
-        begun = await self._held.history.get_answer(self._caller, thread_id, execution_id)
-        encoder = AnswerEncoder(_place(begun.entry.message), opening=opening + self._options())
-        reader = await self._held.feed.join(thread_id, execution_id)
+        place = await self._place(thread_id, execution_id)
+        return await self._joined(AnswerEncoder(place, opening=opening + self._options()), place)
+
+    async def _joined(self, encoder: AnswerEncoder, place: Place) -> Response:
+        reader = await self._held.feed.join(place.thread_id, place.execution_id)
         return AnswerStream(UntilWaiting(reader, encoder), encoder, self._held.streams)
+
+    async def _place(self, thread_id: str, execution_id: str) -> Place:
+        begun = await self._held.history.get_answer(self._caller, thread_id, execution_id)
+        return place_of_answer(begun.entry.message)
 
     def _options(self) -> bytes:
         return frames.stream_options(allow_cancel=self._held.settings.chatkit_allow_cancel)
@@ -268,10 +285,6 @@ def title_of(text: str) -> str | None:
     line = " ".join(text.split())
     shown = line if len(line) <= _TITLE else line[: _TITLE - 1].rsplit(" ", 1)[0] + "…"
     return shown[:TITLE_LENGTH] or None
-
-
-def _place(message: Message) -> Place:
-    return Place(thread_id=message.thread_id, message_id=message.id, created_at=message.created_at)
 
 
 def _calls(begun: Begun) -> list[ToolCall]:

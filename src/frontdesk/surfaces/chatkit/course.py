@@ -4,6 +4,7 @@ calls, a widget, a question or a client's tool between them.
 The same course is taken by an answer under way and by one that is stored, so an item has the same id in both.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,14 +20,19 @@ _PART_ADDED, _PART_DONE = "assistant_message.content_part.added", "assistant_mes
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Which answer it is. `texts` and `workflows` are how many there were before, `length` that of the text."""
+    """Which answer it is. `texts` and `workflows` are how many there were before, `length` that of the text.
+
+    `senders` are widgets of earlier answers that it may change, with when they were made.
+    """
 
     thread_id: str
     message_id: str
     created_at: datetime
+    execution_id: str = ""
     texts: int = 0
     workflows: int = 0
     length: int = 0
+    senders: Mapping[str, datetime] = {}
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +190,9 @@ class Course:
             return
         shown = {name: value for name, value in data.items() if name != "item_id"}
         message_id, key = place
-        item = self._item("", "widget", **shown) | {"id": f"{message_id}.p.{key}", "created_at": made_at(message_id)}
+        item_id = f"{message_id}.p.{key}"
+        created_at = self._place.senders.get(item_id) or made_at(message_id)
+        item = self._item("", "widget", **shown) | {"id": item_id, "created_at": created_at}
         if (checked := checks.widget(item)) is not None:
             self.changed[checked["id"]] = checked
             self._replaced(checked)
@@ -268,10 +276,10 @@ class Course:
         shown = {"type": "custom", "tasks": workflow.tasks, "expanded": False}
         return self._item("", "workflow", workflow=shown) | {"id": workflow.id}
 
-    def _item(self, name: str, kind: str, **fields: Any) -> Json:
+    def _item(self, own: str, kind: str, /, **fields: Any) -> Json:
         place = self._place
         return {
-            "id": f"{place.message_id}.{name}",
+            "id": f"{place.message_id}.{own}",
             "thread_id": place.thread_id,
             "created_at": place.created_at,
             "type": kind,

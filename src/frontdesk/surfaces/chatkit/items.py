@@ -63,12 +63,21 @@ def user_item(message: Message) -> Json:
     return item
 
 
+def place_of_answer(message: Message) -> Place:
+    return Place(
+        thread_id=message.thread_id,
+        message_id=message.id,
+        created_at=message.created_at,
+        execution_id=message.execution_id or "",
+    )
+
+
 class StoredCourse(Course):
     """An answer's course as far as it is stored: `items` by their ids, as they are now."""
 
     def __init__(self, entry: Entry) -> None:
         message = entry.message
-        super().__init__(Place(thread_id=message.thread_id, message_id=message.id, created_at=message.created_at))
+        super().__init__(place_of_answer(message))
         self.items: dict[str, Json] = {}
         self._left = list(entry.parts)
         spoken = "".join(step.text for step in entry.steps)  # what is stored of the message may be a little behind

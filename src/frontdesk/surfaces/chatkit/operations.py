@@ -18,7 +18,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.paging import Page
 from frontdesk.kit.time_limit import not_counted
 from frontdesk.surfaces.chatkit.answers import STOP, Answers
-from frontdesk.surfaces.chatkit.course import Json, Place
+from frontdesk.surfaces.chatkit.course import Json
 from frontdesk.surfaces.chatkit.encoding import AnswerEncoder
 from frontdesk.surfaces.chatkit.items import DEFAULT_LIMIT, MAX_LIMIT, Items, message_id_of, thread_of
 from frontdesk.surfaces.chatkit.reading import UntilWaiting
@@ -108,11 +108,9 @@ class Operations:
         if params.action.type == STOP:
             await self._held.conversation.stop_all(self._caller, params.thread_id)
             return {}
-        sent = await Answers(self._request, self._caller).begin_action(params)
-        begun = await self._held.history.get_answer(self._caller, sent.thread_id, sent.execution_id or "")
-        message = begun.entry.message
-        encoder = AnswerEncoder(Place(thread_id=sent.thread_id, message_id=message.id, created_at=message.created_at))
-        reader = await self._held.feed.join(sent.thread_id, sent.execution_id or "")
+        place = await Answers(self._request, self._caller).begin_action(params)
+        encoder = AnswerEncoder(place)
+        reader = await self._held.feed.join(place.thread_id, place.execution_id)
         with not_counted(), waiting_elsewhere(self._request):
             await _read(reader, encoder)
         changed = encoder.course.changed
