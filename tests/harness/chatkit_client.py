@@ -127,7 +127,7 @@ class ChatKitClient:
         """The result of the call that waits, which the widget then has as completed."""
         for item in self.items[thread_id].values():
             if item["type"] == "client_tool_call" and item["status"] == "pending":
-                item |= {"status": "completed"} | ({} if result is None else {"output": result})
+                item.update({"status": "completed"} if result is None else {"status": "completed", "output": result})
         return await self.stream("threads.add_client_tool_output", metadata, thread_id=thread_id, result=result)
 
     async def stored(self, thread_id: str, *, order: str = "asc", limit: int = 100) -> list[Json]:
