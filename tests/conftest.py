@@ -3,6 +3,7 @@ pytest_plugins = [
     "harness.fixtures",
     "harness.redis",
     "harness.rate_limiters",
+    "harness.storage",
     "harness.temporal",
     "harness.tool_sources",
 ]

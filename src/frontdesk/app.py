@@ -22,9 +22,10 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.files import routes as files
 from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.session_gateway import sessions, tools
-from frontdesk.surfaces.threads_api import accounts, executions, messages, models, threads
+from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, threads
 
 _YOUNG_OBJECTS = 20_000
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
@@ -71,7 +72,7 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None) -> FastA
         lifespan=lifespan,
         openapi_url=f"{settings.api_prefix}/openapi.json",
     )
-    for module in (accounts, threads, messages, executions, models, agents):
+    for module in (accounts, threads, messages, executions, models, agents, attachments, files):
         http.include_router(module.router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):

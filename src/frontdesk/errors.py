@@ -64,6 +64,14 @@ class SenderMismatchError(ForbiddenError):
     code, title = "sender_mismatch", "A message can be sent only in your own name"
 
 
+class BadLinkError(ForbiddenError):
+    code, title = "bad_link", "The link was not made by this server"
+
+
+class LinkExpiredError(ForbiddenError):
+    code, title = "link_expired", "The link has expired"
+
+
 class NotFoundError(FrontdeskError):
     code, status, title = "not_found", 404, "Not found"
 
@@ -96,12 +104,30 @@ class UsernameTakenError(ConflictError):
     code, title = "username_taken", "The user name is taken"
 
 
+class AttachmentNotUploadedError(ConflictError):
+    code, title = "attachment_not_uploaded", "The file has not been uploaded yet"
+
+
 class BodyTimeoutError(FrontdeskError):
     code, status, title = "body_timeout", 408, "The body did not come in time"
 
 
 class BodyTooLargeError(FrontdeskError):
     code, status, title = "body_too_large", 413, "The body is too large"
+
+
+class FileTooLargeError(BodyTooLargeError):
+    code, title = "file_too_large", "The file is too large"
+
+
+class FileTypeNotAllowedError(FrontdeskError):
+    """`allowed` lists the media types that are, with wildcards."""
+
+    code, status, title = "file_type_not_allowed", 415, "Files of this type are not allowed"
+
+
+class RangeNotSatisfiableError(FrontdeskError):
+    code, status, title = "range_not_satisfiable", 416, "The file has no such part"
 
 
 class HeadTooLargeError(FrontdeskError):
@@ -122,6 +148,10 @@ class BadArgumentsError(FrontdeskError):
 
 class InvalidAgentError(FrontdeskError):
     code, status, title = "invalid_agent", 422, "The agent cannot be made like this"
+
+
+class UnknownAttachmentError(FrontdeskError):
+    code, status, title = "unknown_attachment", 422, "There is no such attachment to send here"
 
 
 class IdempotencyKeyReusedError(FrontdeskError):
@@ -178,6 +208,14 @@ class UnavailableError(FrontdeskError):
 
 class OverloadedError(UnavailableError):
     code, title = "overloaded", "More requests come than can be served"
+
+
+class StorageUnavailableError(UnavailableError):
+    code, title = "storage_unavailable", "Files cannot be stored or read for now"
+
+
+class StorageFullError(FrontdeskError):
+    code, status, title = "storage_full", 507, "There is no space left for files"
 
 
 class NotReadyError(FrontdeskError):

@@ -35,6 +35,17 @@ class Settings(BaseSettings):
     llm_max_retries: int = Field(default=2, ge=0, le=10)
     llm_context_messages: int = Field(default=100, ge=1, le=1000)
 
+    blob_store: str = "file:./files"
+    upload_max_bytes: int = Field(default=26_214_400, ge=1)
+    upload_types: str = (
+        "image/*,text/*,application/pdf,application/json"
+        ",application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+        ",application/vnd.openxmlformats-officedocument.presentationml.presentation"
+        ",application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    )
+    upload_timeout_seconds: float = Field(default=600.0, gt=0)
+    uploads_at_once: int = Field(default=64, ge=1)
+
     jwt_secret_key: SecretStr = SecretStr(DEFAULT_JWT_SECRET)
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     access_token_expire_minutes: int = Field(default=15, ge=1)
@@ -119,6 +130,11 @@ class Settings(BaseSettings):
     def permitted_origins(self) -> list[str]:
         """The origins whose pages may call from a browser."""
         return [origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @cached_property
+    def upload_media_types(self) -> list[str]:
+        """With wildcards, such as `image/*`."""
+        return [pattern.strip().lower() for pattern in self.upload_types.split(",") if pattern.strip()]
 
     @property
     def has_default_jwt_secret(self) -> bool:

@@ -20,6 +20,7 @@ from chaos import (
     budgets,
     cuts,
     drain,
+    files,
     floods,
     hops,
     kills,
@@ -113,6 +114,10 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
         "tools": (
             lambda s, b, f: tool_kills.prove_tool_kills(s, b, f, kills=200 if long else 40),
             tool_kills.settings,
+        ),
+        "files": (
+            lambda s, _b, f: files.prove_files(s, f, files=1_000 if long else 100, kills=100 if long else 10),
+            files.settings,
         ),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
         "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),

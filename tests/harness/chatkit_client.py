@@ -123,6 +123,10 @@ class ChatKitClient:
     async def say(self, thread_id: str, text: str, **more: Any) -> list[Json]:
         return await self.stream("threads.add_user_message", thread_id=thread_id, input=message(text, **more))
 
+    async def upload(self, url: str, content: bytes, *, headers: dict[str, str]) -> None:
+        response = await self._http.put(url, content=content, headers=headers)
+        assert response.is_success, response.text
+
     async def bring(self, thread_id: str, result: Any, *, metadata: Json | None = None) -> list[Json]:
         """The result of the call that waits, which the widget then has as completed."""
         for item in self.items[thread_id].values():

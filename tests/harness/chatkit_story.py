@@ -57,6 +57,7 @@ async def tell_story(world: World, *clients: ChatKitClient) -> None:
     await _use_widget(next(turns), thread_id)
     await _bring_results(turns, thread_id)
     await _answer_questions(turns, thread_id)
+    await _attach(next(turns), thread_id)
     await _retry(next(turns), thread_id)
     await _manage(next(turns), thread_id)
 
@@ -107,6 +108,18 @@ async def _answer_questions(turns: Any, thread_id: str) -> None:
         await assert_same(next(turns), thread_id)
     answers = [item["inputs"][0]["answer"]["values"] for item in client.shown(thread_id) if "inputs" in item]
     assert answers == [["me"], ["Approve"]]
+
+
+async def _attach(client: ChatKitClient, thread_id: str) -> None:
+    made = await client.ask("attachments.create", name="notes.txt", size=5, mime_type="text/plain")
+    upload = made["upload_descriptor"]
+    await client.upload(upload["url"], b"hello", headers=upload["headers"])
+    await client.say(thread_id, "say 1", attachments=[made["id"]])
+    (file,) = client.shown(thread_id)[-2]["attachments"]
+    assert (file["id"], file["name"], file["mime_type"]) == (made["id"], "notes.txt", "text/plain")
+    await assert_same(client, thread_id)
+    other = await client.ask("attachments.create", name="b.txt", size=5, mime_type="text/plain")
+    await client.ask("attachments.delete", attachment_id=other["id"])
 
 
 async def _retry(client: ChatKitClient, thread_id: str) -> None:

@@ -42,6 +42,7 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.ports.thread_log import Event, EventType, ThreadLog
+from harness.attachments import attachment_service
 from harness.tools import OfferedTools
 
 SECONDS = 60
@@ -254,8 +255,15 @@ async def open_core(
         patience=None if temporal is None else 2 * tick,
     )
     engine = _engine(database, runner, tick=tick, temporal=temporal)
+    attachments = attachment_service(database, clock)
     conversation = ConversationService(
-        database=database, log=own_log, engine=engine, clock=clock, limits=limits, llm_enabled=llm_enabled
+        database=database,
+        log=own_log,
+        engine=engine,
+        attachments=attachments,
+        clock=clock,
+        limits=limits,
+        llm_enabled=llm_enabled,
     )
     try:
         async with _open_engine(engine, runner, temporal):
@@ -265,7 +273,13 @@ async def open_core(
                 engine=engine,
                 runner=runner,
                 conversation=conversation,
-                threads=ThreadService(database=database, log=own_log, clock=clock, stop_answers=conversation.stop_all),
+                threads=ThreadService(
+                    database=database,
+                    log=own_log,
+                    clock=clock,
+                    stop_answers=conversation.stop_all,
+                    erase_files=attachments.erase_deleted,
+                ),
                 messages=MessageService(database=database, clock=clock),
                 feed=Feed(database=database, log=own_log, clock=clock),
                 inputs=InputService(database=database, engine=engine, tools=offered, clock=clock),

@@ -28,6 +28,8 @@ WITHOUT_TOKEN = {
     "GET /health",
     "GET /health/ready",
     "GET /metrics",
+    "GET /blobs/{key:path}",
+    "PUT /blobs/{key:path}",
 }
 # Each protected route, with a body that it accepts.
 MATRIX: dict[str, dict[str, Any] | None] = {
@@ -56,6 +58,11 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "GET /agents/{agent_id}": None,
     "PATCH /agents/{agent_id}": {"name": "taken", "users": None},
     "DELETE /agents/{agent_id}": None,
+    "POST /attachments": None,
+    "POST /attachments/uploads": {"name": "mine.txt"},
+    "POST /attachments/{attachment_id}/complete": None,
+    "GET /attachments/{attachment_id}": None,
+    "DELETE /attachments/{attachment_id}": None,
     "GET /provider-threads/{thread_id}": None,
     "PUT /provider-threads/{thread_id}": {"conversation_id": "taken"},
     "POST /chat/sessions": {"title": "mine"},
@@ -145,6 +152,7 @@ async def _ids(person: Caller, message: dict[str, Any]) -> dict[str, str]:
     return {
         "session_id": session_id,
         "agent_id": (await person.made("POST", "/agents", json={"name": f"of {person.username}"}))["id"],
+        "attachment_id": (await person.made("POST", "/attachments/uploads", json={"name": "mine.txt"}))["id"],
         "thread_id": message["thread_id"],
         "message_id": message["id"],
         "execution_id": message["execution_id"],

@@ -433,6 +433,7 @@ async def test_without_its_provider_the_server_is_alive_and_not_ready(sqlite_url
             "log": "ok",
             "engine": "ok",
             "limiter": "ok",
+            "storage": "ok",
             "provider": "down",
         }
         assert all(part["latency_ms"] >= 0 for part in parts.values())

@@ -126,7 +126,10 @@ def requests() -> st.SearchStrategy[Any]:
 def _fields(model: Any) -> dict[str, st.SearchStrategy[Any]]:
     model.model_rebuild()
     params = model.model_fields["params"].annotation
-    fields: dict[str, Any] = {}
+    params.model_rebuild()
+    fields: dict[str, Any] = (
+        {"kind": st.sampled_from(["positive", "negative"])} if "kind" in params.model_fields else {}
+    )
     for name in params.model_fields:
         if name in {"thread_id", "item_id", "attachment_id", "after"}:
             fields[name] = IDS
@@ -134,9 +137,16 @@ def _fields(model: Any) -> dict[str, st.SearchStrategy[Any]]:
             fields[name] = JSON
         elif name == "action":
             fields[name] = st.builds(types.Action, type=st.text(max_size=8), payload=JSON)
+        elif name == "kind":
+            fields[name] = st.sampled_from(["positive", "negative"])
         elif name == "item_ids":
             fields[name] = st.lists(IDS, max_size=3)
-        elif name == "input" and params is not types.ThreadAddStructuredInputParams:
+        elif name == "input" and params is types.ThreadAddStructuredInputParams:
+            answer = st.builds(types.StructuredInputAnswerSubmission, values=st.lists(st.text(max_size=5), max_size=2))
+            fields[name] = st.builds(
+                types.StructuredInputSubmission, answers=st.dictionaries(st.text(max_size=5), answer, max_size=2)
+            )
+        elif name == "input":
             fields[name] = st.builds(
                 types.UserMessageInput,
                 content=st.lists(st.builds(types.UserMessageTextContent, text=st.text(max_size=9)), max_size=2),

@@ -7,9 +7,13 @@ from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
 from frontdesk.adapters.transcriber.openai_http import OpenAIHttpTranscriber
 from frontdesk.agents.service import AgentService
+from frontdesk.attachments.links import BlobLinks
+from frontdesk.attachments.service import AttachmentService
+from frontdesk.attachments.sweeping import AttachmentSweeper
 from frontdesk.bootstrap.execution import execution_engine
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
+from frontdesk.bootstrap.storage import blob_links, blob_store
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
 from frontdesk.conversation.history import History
@@ -33,6 +37,7 @@ from frontdesk.identity.standings import Standings
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
+from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.identity_provider import IdentityProvider
 from frontdesk.ports.rate_limiter import RateLimiter
@@ -62,16 +67,25 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         streams = OpenStreams(measurements=measurements, patience=settings.slow_reader_seconds)
         await streams.open()
         stack.push_async_callback(streams.aclose)
+        links = blob_links(settings, clock)
+        blobs, attachments = await _files(stack, parts, links)
         conversation = ConversationService(
             database=database,
             log=log,
             engine=engine,
+            attachments=attachments,
             clock=clock,
             limits=parts.limits,
             llm_enabled=settings.llm_enabled,
         )
         watch_process(measurements, database=database, log=log, running=lambda: engine.running)
-        threads = ThreadService(database=database, log=log, clock=clock, stop_answers=conversation.stop_all)
+        threads = ThreadService(
+            database=database,
+            log=log,
+            clock=clock,
+            stop_answers=conversation.stop_all,
+            erase_files=attachments.erase_deleted,
+        )
         feed = Feed(database=database, log=log, clock=clock)
         yield Services(
             settings=settings,
@@ -88,6 +102,9 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 knows_tool=lambda name: parts.tools.find(name) is not None,
                 runtimes=parts.runtimes.names,
             ),
+            attachments=attachments,
+            blobs=blobs,
+            blob_links=links,
             feed=feed,
             sessions=SessionService(
                 database=database, log=log, threads=threads, conversation=conversation, clock=clock
@@ -103,7 +120,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
                 database, clock, provider=_identity_provider(stack, settings, clock), standings=standings
             ),
             transcriber=_transcriber(stack, settings),
-            health=_server_health(parts, engine, limiter),
+            health=_server_health(parts, engine, limiter, blobs=blobs),
             count_unfinished=conversation.count_unfinished,
         )
 
@@ -140,6 +157,18 @@ def _session_feed(stack: AsyncExitStack, parts: Parts, answers: Feed) -> Session
     return SessionFeed(SessionSource(database=parts.database, log=parts.log, answers=answers, reports=reports))
 
 
+async def _files(stack: AsyncExitStack, parts: Parts, links: BlobLinks) -> tuple[BlobStore, AttachmentService]:
+    blobs = blob_store(parts.settings, links)
+    stack.push_async_callback(blobs.aclose)
+    attachments = AttachmentService(
+        database=parts.database, store=blobs, clock=parts.clock, at_once=parts.settings.uploads_at_once
+    )
+    sweeper = AttachmentSweeper(attachments)
+    await sweeper.open()
+    stack.push_async_callback(sweeper.aclose)
+    return blobs, attachments
+
+
 async def _invoker(stack: AsyncExitStack, parts: Parts) -> ToolInvoker:
     invoker = ToolInvoker(
         database=parts.database,
@@ -163,7 +192,7 @@ def _throttle(settings: Settings, limiter: RateLimiter) -> LoginThrottle:
     )
 
 
-def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter) -> Health:
+def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter, *, blobs: BlobStore) -> Health:
     settings = parts.settings
     # Where others make the answers, messages are accepted and answers read without them and without a provider.
     makes_answers = settings.temporal_address is None
@@ -172,6 +201,7 @@ def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter) 
         "log": (parts.log.check, settings.redis_url is None),  # a shared one may be away: answers go on
         "engine": (engine.check, makes_answers),
         "limiter": (limiter.check, False),
+        "storage": (blobs.check, False),
         "provider": (parts.models.check, makes_answers and settings.llm_enabled),
     }
     return Health(checks, clock=parts.clock)

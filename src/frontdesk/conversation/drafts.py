@@ -25,7 +25,7 @@ class IfActive(StrEnum):
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """`senders` are the ids in whose name the message claims to be; `parent_id` chooses the branch that it
-    continues. One that `is_metered` counts for its sender's limits.
+    continues; `attachments` are ids. One that `is_metered` counts for its sender's limits.
     """
 
     text: str
@@ -33,6 +33,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     senders: tuple[str, ...] = ()
     model: str | None = None
     metadata: dict[str, Any] = {}
+    attachments: tuple[str, ...] = ()
     parent_id: str | None = None
     if_active: IfActive = IfActive.reject
     is_metered: bool = False

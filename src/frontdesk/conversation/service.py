@@ -6,6 +6,9 @@ from contextlib import suppress
 import msgspec
 from sqlalchemy import Connection
 
+from frontdesk.attachments.models import Owner, owner_of
+from frontdesk.attachments.service import AttachmentService
+from frontdesk.conversation.attaching import attach
 from frontdesk.conversation.drafts import Draft, IfActive, answer_message, draft_message, execution_of
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
@@ -49,11 +52,13 @@ class ConversationService:
         database: Database,
         log: ThreadLog,
         engine: ExecutionEngine,
+        attachments: AttachmentService,
         clock: Clock,
         limits: MessageLimits,
         llm_enabled: bool,
     ) -> None:
         self._database = database
+        self._attachments = attachments
         self._log = log
         self._engine = engine
         self._clock = clock
@@ -71,11 +76,14 @@ class ConversationService:
     ) -> Once[Message]:
         """Store the caller's message and begin its answer; the message carries the `execution_id`.
 
-        Raises `SenderMismatchError`, `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`, and
-        `LimitReachedError` for a draft that is metered.
+        Raises `SenderMismatchError`, `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`,
+        `UnknownAttachmentError`, what `AttachmentService.complete` raises, and `LimitReachedError` for a draft that is
+        metered.
         """
         if any(sender != principal.id for sender in draft.senders):
             raise SenderMismatchError
+        owner = owner_of(principal)
+        await self._attachments.complete_all(owner, draft.attachments)
         question = Question(principal, thread_id, text=draft.text, parent_id=draft.parent_id)
         async with self._metering.admitted(question, is_metered=draft.is_metered) as admission:
 
@@ -84,7 +92,7 @@ class ConversationService:
                 if draft.parent_id is not None:
                     messages.get(connection, thread_id, draft.parent_id)
                 _admit(thread, draft.if_active)
-                return self._begin_message(connection, thread, draft, reserved=admission.reserved)
+                return self._begin_message(connection, thread, draft, owner=owner, reserved=admission.reserved)
 
             sent = await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
             admission.is_used = not sent.replayed
@@ -214,12 +222,13 @@ class ConversationService:
         return await self._database.read(work)
 
     def _begin_message(
-        self, connection: Connection, thread: Thread, draft: Draft, *, reserved: Reserved | None
+        self, connection: Connection, thread: Thread, draft: Draft, *, owner: Owner, reserved: Reserved | None
     ) -> _Begun:
         now = self._clock.now()
         parent_id = draft.parent_id or thread.leaf_message_id
         execution_id = new_id() if self._llm_enabled else None
-        message = draft_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
+        drafted = draft_message(thread, draft, parent_id=parent_id, execution_id=execution_id, now=now)
+        message = attach(connection, owner, drafted, ids=draft.attachments)
         if execution_id is None:
             return self._add_alone(connection, thread, message)
         execution = execution_of(

@@ -9,7 +9,9 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+from starlette.requests import Request
 
 from frontdesk.observability.measurements import Measurements
 
@@ -60,6 +62,14 @@ class Place:
             yield
         finally:
             self.take()
+
+
+@contextmanager
+def waiting_elsewhere(request: Request) -> Iterator[None]:
+    """While a request waits for somebody else, others have its place."""
+    place: Place | None = request.scope.get(PLACE)
+    with nullcontext() if place is None else place.left():
+        yield
 
 
 class Lane:

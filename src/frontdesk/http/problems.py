@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from frontdesk.errors import BodyTimeoutError, BodyTooLargeError, FrontdeskError, InvalidRequestError
 
 MEDIA_TYPE = "application/problem+json"
+BODY_OPEN = "frontdesk.body_open"  # set while a route that reads its body by itself has not come to its end
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 16_777_216
@@ -68,7 +69,8 @@ async def _throw_away(receive: Receive) -> None:
         thrown += len(message["body"])
 
 
-def render(error: FrontdeskError, request_id: str | None) -> Response:
+def render(error: FrontdeskError, request_id: str | None, *, is_last: bool = False) -> Response:
+    """`is_last` when the request's body is still coming."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": error.title,
@@ -81,7 +83,8 @@ def render(error: FrontdeskError, request_id: str | None) -> Response:
     headers = dict(error.headers)
     if error.status == 401:  # noqa: PLR2004  RFC 9110: a 401 names its scheme
         headers.setdefault("WWW-Authenticate", 'Bearer realm="frontdesk"')
-    response = LastResponse if isinstance(error, BodyTimeoutError | BodyTooLargeError) else Response
+    is_last = is_last or isinstance(error, BodyTimeoutError | BodyTooLargeError)
+    response = LastResponse if is_last else Response
     return response(msgspec.json.encode(body), error.status, headers, MEDIA_TYPE)
 
 
@@ -95,7 +98,7 @@ def handle(http: FastAPI) -> None:
 async def _on_frontdesk_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, FrontdeskError):
         raise TypeError(error)
-    return render(error, request.scope.get("request_id"))
+    return render(error, request.scope.get("request_id"), is_last=request.scope.get(BODY_OPEN, False))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

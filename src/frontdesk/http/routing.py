@@ -1,11 +1,11 @@
 """Routes that declare their authentication. One that does not cannot be constructed, so the program does not start.
 
 Authentication comes before the body is read, and the body is read under a bound and decoded once, before FastAPI sees
-it. Until its response begins, a request has one time limit for all that it waits for.
+it, unless the route takes it as a stream (`http.uploads`). Until its response begins, a request has one time limit for
+all that it waits for.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Annotated, Any
@@ -19,9 +19,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from frontdesk.errors import BadTokenError, ConfigurationError, UnauthenticatedError
-from frontdesk.http.admission import PLACE, Place
+from frontdesk.http.admission import PLACE, waiting_elsewhere
 from frontdesk.http.bodies import decode_json, read_body
 from frontdesk.http.services import operations, services
+from frontdesk.http.uploads import takes_stream
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.time_limit import not_counted, time_limit
 
@@ -115,6 +116,7 @@ class DeclaredRoute(APIRoute):
         if len(declared) != 1:
             raise ConfigurationError(f"{self.path} must declare one way to authenticate, and declares {len(declared)}")
         self.declaration = declared.pop()
+        self.reads_body = not takes_stream(self.dependant)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -125,19 +127,11 @@ class DeclaredRoute(APIRoute):
             request.scope[_ARRIVED_AT] = held.clock.now() - timedelta(seconds=waited)
             with time_limit(held.settings.database_timeout_seconds - waited):
                 request.scope[_PRINCIPAL] = await self.declaration.admit(request)
-                if request.method in _WITH_BODY:
+                if request.method in _WITH_BODY and self.reads_body:
                     await _take_body(request, has_json=self.body_field is not None)
                 return await handle(request)
 
         return admitted
-
-
-@contextmanager
-def waiting_elsewhere(request: Request) -> Iterator[None]:
-    """While a request waits for somebody else, others have its place."""
-    place: Place | None = request.scope.get(PLACE)
-    with nullcontext() if place is None else place.left():
-        yield
 
 
 async def _take_body(request: Request, *, has_json: bool) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from frontdesk.agents.service import AgentService
+from frontdesk.attachments.links import BlobLinks
+from frontdesk.attachments.service import AttachmentService
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
 from frontdesk.conversation.history import History
@@ -24,6 +26,7 @@ from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.transcriber import Transcriber
 from frontdesk.settings import Settings
 
@@ -50,6 +53,9 @@ class Services(Operations):
     conversation: ConversationService
     inputs: InputService
     agents: AgentService
+    attachments: AttachmentService
+    blobs: BlobStore
+    blob_links: BlobLinks
     feed: Feed
     sessions: SessionService
     session_feed: SessionFeed

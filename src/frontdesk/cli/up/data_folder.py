@@ -5,6 +5,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from frontdesk.cli.failures import CommandError
 from frontdesk.settings import Settings
@@ -27,6 +28,8 @@ def settings_for(folder: Path, configured: Settings) -> Settings:
         raise CommandError(f"The data folder cannot be used: {error}") from error
     if "database_url" not in configured.model_fields_set:
         own["database_url"] = f"sqlite:///{folder / 'frontdesk.db'}"
+    if "blob_store" not in configured.model_fields_set:
+        own["blob_store"] = f"file://{quote(str(folder.absolute() / 'files'))}"
     if "log_level" not in configured.model_fields_set:
         own["log_level"] = "WARNING"
     return Settings(**own)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from frontdesk.attachments import repository as attachments
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message
@@ -49,13 +50,24 @@ def new_thread(
 
 
 class ThreadService:
-    """`stop_answers` ends what is under way in a thread that is about to go."""
+    """`stop_answers` ends what is under way in a thread that is about to go; `erase_files` erases the blobs of
+    attachments that are marked as deleted.
+    """
 
-    def __init__(self, *, database: Database, log: ThreadLog, clock: Clock, stop_answers: StopAnswers) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        log: ThreadLog,
+        clock: Clock,
+        stop_answers: StopAnswers,
+        erase_files: Callable[[], Awaitable[None]],
+    ) -> None:
         self._database = database
         self._log = log
         self._clock = clock
         self._stop_answers = stop_answers
+        self._erase_files = erase_files
 
     async def create(
         self,
@@ -147,12 +159,14 @@ class ThreadService:
             threads.get(connection, principal, thread_id, lock=True, include_deleted=True)
             ended = executions.list_ids(connection, thread_id)
             threads.erase(connection, thread_id)
+            attachments.mark_threads_deleted(connection, thread_id)
             forget_results(connection, principal.id, naming=thread_id)
             return ended
 
         await self._database.write(hide)
         await self._stop_answers(principal, thread_id)
         self._log.discard(thread_id, await self._database.write(erase))
+        await self._erase_files()
 
     async def export(self, principal: Principal, thread_id: str) -> tuple[Thread, AsyncIterator[list[Message]]]:
         """The thread and all its messages, oldest first, in pages that are read as they are taken."""

@@ -240,6 +240,7 @@ class Answers:
         return Draft(
             text=text,
             model=message.inference_options.model,
+            attachments=tuple(message.attachments),
             metadata={**metadata, METADATA: kept} if kept else metadata,
             if_active=if_active,
             is_metered=True,

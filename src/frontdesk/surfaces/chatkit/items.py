@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from frontdesk.conversation.attaching import KEY as ATTACHMENTS
 from frontdesk.conversation.drafts import ACTION
 from frontdesk.conversation.history import Entry, History
 from frontdesk.conversation.messages.models import Message, Role
@@ -51,14 +52,12 @@ def user_item(message: Message) -> Json:
         "created_at": message.created_at,
         "type": "user_message",
         "content": [{"type": "input_text", "text": message.text}],
-        "attachments": [],
+        "attachments": _attachments(message),
         "inference_options": {},
     }
     told = message.metadata.get(METADATA)
     if isinstance(told, dict):
-        kept = {
-            name: told[name] for name in ("content", "quoted_text", "inference_options", "attachments") if name in told
-        }
+        kept = {name: told[name] for name in ("content", "quoted_text", "inference_options") if name in told}
         return checks.user_message({**item, **kept}) or item
     return item
 
@@ -70,6 +69,17 @@ def place_of_answer(message: Message) -> Place:
         created_at=message.created_at,
         execution_id=message.execution_id or "",
     )
+
+
+def _attachments(message: Message) -> list[Json]:
+    told = message.metadata.get(ATTACHMENTS)
+    files = told if isinstance(told, list) else []
+    shown = [
+        {"type": "file", "id": one["id"], "name": one["name"], "mime_type": one["media_type"]}
+        for one in files
+        if isinstance(one, dict) and all(isinstance(one.get(name), str) for name in ("id", "name", "media_type"))
+    ]
+    return [{**one, "thread_id": message.thread_id} for one in shown]
 
 
 class StoredCourse(Course):

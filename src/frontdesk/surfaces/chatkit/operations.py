@@ -3,16 +3,19 @@
 import asyncio
 import base64
 import binascii
-from typing import Any
+from urllib.parse import urljoin
 
 from chatkit import types
 from starlette.requests import Request
 
+from frontdesk.attachments.models import owner_of
+from frontdesk.attachments.service import FileDraft
 from frontdesk.conversation.feed import AnswerReader
 from frontdesk.conversation.messages.models import FeedbackKind
 from frontdesk.conversation.threads.models import TITLE_LENGTH
 from frontdesk.errors import NotConfiguredError
-from frontdesk.http.routing import waiting_elsewhere
+from frontdesk.http.admission import waiting_elsewhere
+from frontdesk.http.parameters import known_id
 from frontdesk.http.services import Services, services
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.paging import Page
@@ -117,8 +120,27 @@ class Operations:
         item = changed.get(params.item_id or "") or next(iter(changed.values()), None)
         return {} if item is None else {"updated_item": item}
 
-    async def refuse_attachment(self, _asked: Any) -> Json:
-        raise NotConfiguredError("Attachments are not taken here")
+    async def announce_attachment(self, asked: types.AttachmentsCreateReq) -> Json:
+        """Where the client puts the file, which is looked at when a message comes with it."""
+        params, settings = asked.params, self._held.settings
+        if not 0 <= params.size <= settings.upload_max_bytes:
+            raise BadChatRequestError(f"A file may have at most {settings.upload_max_bytes} bytes")
+        draft = FileDraft(
+            owner=owner_of(self._caller),
+            name=params.name,
+            folder=f"attachments/{self._caller.id}",
+            max_bytes=settings.upload_max_bytes,
+            allowed=settings.upload_media_types,
+        )
+        attachment, link = await self._held.attachments.announce(draft)
+        url = urljoin(str(self._request.base_url), link.url)
+        descriptor = {"url": url, "method": "PUT", "headers": dict(link.headers)}
+        shown = {"type": "file", "id": attachment.id, "name": attachment.name, "mime_type": params.mime_type}
+        return {**shown, "upload_descriptor": descriptor}
+
+    async def delete_attachment(self, asked: types.AttachmentsDeleteReq) -> Json:
+        await self._held.attachments.delete(owner_of(self._caller), known_id(asked.params.attachment_id))
+        return {}
 
 
 def _limit(limit: int | None) -> int:

@@ -7,9 +7,11 @@ from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
 from frontdesk.errors import BadRequestError, FrontdeskError
 from frontdesk.http.bodies import decode_json
+from frontdesk.kit.ids import is_id
 
 MAX_TEXT = 200_000
 MAX_MODEL = 255
+MAX_ATTACHMENTS = 20
 _request: TypeAdapter[types.ChatKitReq] = TypeAdapter(types.ChatKitReq)
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)]
 
@@ -56,6 +58,8 @@ def text_of(message: types.UserMessageInput) -> str:
         raise BadChatRequestError("The message is empty")
     if len(said) > MAX_TEXT or len(message.inference_options.model or "") > MAX_MODEL:
         raise BadChatRequestError("The message is too long")
+    if len(message.attachments) > MAX_ATTACHMENTS or not all(map(is_id, message.attachments)):
+        raise BadChatRequestError("There is no such attachment to send here")
     return said
 
 

@@ -49,8 +49,8 @@ _ANSWERED: Mapping[type[Any], Callable[[Operations, Any], Awaitable[dict[str, An
     types.ThreadsSyncCustomActionReq: Operations.act,
     types.ItemsListReq: Operations.list_items,
     types.ItemsFeedbackReq: Operations.judge,
-    types.AttachmentsCreateReq: Operations.refuse_attachment,
-    types.AttachmentsDeleteReq: Operations.refuse_attachment,
+    types.AttachmentsCreateReq: Operations.announce_attachment,
+    types.AttachmentsDeleteReq: Operations.delete_attachment,
     types.InputTranscribeReq: Operations.transcribe,
 }
 

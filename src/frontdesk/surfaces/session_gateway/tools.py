@@ -7,8 +7,9 @@ from fastapi import Body, Header, Request, Response
 
 from frontdesk.conversation.sessions.invoking import Wanted
 from frontdesk.errors import BadRequestError, SessionRequiredError
+from frontdesk.http.admission import waiting_elsewhere
 from frontdesk.http.description import problems
-from frontdesk.http.routing import PossibleVisitor, api_router, waiting_elsewhere
+from frontdesk.http.routing import PossibleVisitor, api_router
 from frontdesk.http.services import services
 from frontdesk.ports.tool_source import Tool, ToolCallError
 from frontdesk.surfaces.session_gateway.forwarding import ForwardedResponse, headers_for_tools, told

@@ -144,6 +144,7 @@ def _draft(body: MessageIn) -> Draft:
         senders=senders,
         model=body.model,
         metadata=body.metadata,
+        attachments=tuple(dict.fromkeys(body.attachments)),
         parent_id=None if body.parent_id is None else known_id(body.parent_id),
         if_active=body.if_active,
     )

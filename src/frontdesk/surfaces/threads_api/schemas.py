@@ -11,6 +11,7 @@ from frontdesk.conversation.messages.models import FeedbackKind, MessageStatus, 
 from frontdesk.conversation.threads.models import TITLE_LENGTH
 from frontdesk.conversation.tool_calls.inputs import Decision
 from frontdesk.conversation.tool_calls.models import CALL_ID_LENGTH, CallState
+from frontdesk.kit.ids import ID_LENGTH
 
 T = TypeVar("T")
 MessageText = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
@@ -157,13 +158,16 @@ class ThreadPatch(BaseModel):
     is_deleted: StrictBool = False
 
 
+AttachmentId = Annotated[str, StringConstraints(max_length=ID_LENGTH)]
+
+
 class MessageIn(BaseModel):
     text: MessageText
     sender_id: str | None = None
     user_id: str | None = None
     model: ModelName | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
-    attachments: list[str] = Field(default_factory=list, max_length=0, description="Uploads are not served here yet")
+    attachments: list[AttachmentId] = Field(default_factory=list, max_length=20, description="Ids of own attachments")
     parent_id: str | None = Field(default=None, description="The message to continue from; the latest when left out")
     if_active: IfActive = IfActive.reject
 
