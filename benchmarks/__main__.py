@@ -10,7 +10,7 @@ import uvloop
 from benchmarks import plots, report
 from benchmarks.bench import Bench, say, show
 from benchmarks.machine import cores
-from benchmarks.measures import firehose, first_token, idle_streams, memory, messages, paced, shared_log
+from benchmarks.measures import chatkit, firehose, first_token, idle_streams, memory, messages, paced, shared_log
 from benchmarks.programs import BenchmarkError
 
 MEASURES: dict[str, ModuleType] = {
@@ -21,6 +21,7 @@ MEASURES: dict[str, ModuleType] = {
     "idle_streams": idle_streams,
     "messages": messages,
     "shared_log": shared_log,
+    "chatkit": chatkit,
 }
 
 

@@ -161,7 +161,8 @@ class Server:
 
 
 def _variable(setting: str) -> str:
-    return setting.upper() if setting in UNPREFIXED else f"CHAT_{setting.upper()}"
+    is_whole = setting.isupper() or setting in UNPREFIXED
+    return setting.upper() if is_whole else f"CHAT_{setting.upper()}"
 
 
 @asynccontextmanager

@@ -183,7 +183,7 @@ def forged(good: Json) -> Iterator[str]:
     yield signed({**good, "sub": new_id()})
     yield signed({**good, "typ": "access"})
     yield signed({**good, "role": "admin"})
-    yield from ("", ".", "..", "a.b.c", "' OR 1=1--", "x" * 9000)
+    yield from (".", "..", "a.b.c", "' OR 1=1--", "x" * 9000)
     head, body, mark = signed(good).split(".")
     yield from (f"{head}.{body}", f"{head}.{body}.{mark}.{mark}", f"{head}.{body}.{mark}=", f" {head}.{body}.{mark} x")
     yield f"{head}.{body[:-1]}{'A' if body[-1] != 'A' else 'B'}.{mark}"
