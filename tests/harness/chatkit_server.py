@@ -12,7 +12,7 @@ from harness.chatkit_client import ChatKitClient
 AGENTS = """
 python:
   widget: {agent: "harness.chatkit_agents:scripted", actions: "harness.chatkit_agents:pressed"}
-  plain: {agent: "harness.chatkit_agents:scripted"}
+  keeper: {agent: "harness.sdk_agents:keeper"}
 """
 TOOLS = """
 tools:

@@ -260,6 +260,24 @@ async def test_a_repeated_result_is_ignored(world: World, client: ChatKitClient)
     assert text_of((await client.stored(thread_id))[-1]) == "one two "
 
 
+async def test_an_agent_of_the_agents_sdk(world: World) -> None:
+    """Its own tool is a task, shows a widget, and has the page perform a tool, behind which the answer ends."""
+    caller, client = await world.person("sdk")
+    made = {"name": "keeper", "kind": "python", "runtime": "keeper", "tools": ["ask"]}
+    agent = await caller.made("POST", "/agents", json=made)
+    model = 'scripted?tokens=2&calls=add_task:{"title":"milk"}'
+    thread_id, _ = await client.create("add milk", model=model, metadata={"agent_id": agent["id"]})
+    text = "assistant_message"
+    shown = client.shown(thread_id)
+    assert [item["type"] for item in shown] == ["user_message", text, "workflow", "widget", text, "client_tool_call"]
+    assert [task["status_indicator"] for task in shown[2]["workflow"]["tasks"]] == ["complete"]
+    assert shown[-1]["arguments"] == {"refresh": "milk"}
+    await assert_same(client, thread_id)
+    assert kinds(await client.bring(thread_id, {"refreshed": True})) == ["stream_options"]
+    await until(lambda: caller.made("GET", f"/threads/{thread_id}"), lambda it: it["active_execution_id"] is None)
+    await assert_same(client, thread_id)
+
+
 async def test_what_is_hidden_is_never_sent(world: World) -> None:
     caller, client = await world.person("hidden")
     thread_id, _ = await client.create("widget one", metadata=world.agent)

@@ -11,7 +11,7 @@ from frontdesk.attachments.links import BlobLinks
 from frontdesk.attachments.service import AttachmentService
 from frontdesk.attachments.sweeping import AttachmentSweeper
 from frontdesk.bootstrap.execution import execution_engine
-from frontdesk.bootstrap.extras import extra
+from frontdesk.bootstrap.identity import open_identity
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
 from frontdesk.bootstrap.storage import blob_links, blob_store
 from frontdesk.conversation.feed import Feed
@@ -29,17 +29,8 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.services import Services
-from frontdesk.identity.client_secrets.service import ClientSecrets
-from frontdesk.identity.external.service import ExternalIdentities
-from frontdesk.identity.limits import LoginThrottle
-from frontdesk.identity.passwords import Passwords
-from frontdesk.identity.standings import Standings
-from frontdesk.identity.tokens.service import TokenService
-from frontdesk.identity.users.service import UserService
-from frontdesk.kit.clock import Clock
 from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.execution_engine import ExecutionEngine
-from frontdesk.ports.identity_provider import IdentityProvider
 from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.ports.transcriber import Transcriber
 from frontdesk.settings import Settings
@@ -52,15 +43,8 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         parts = await open_parts(stack, settings)
         clock, measurements, database, log = parts.clock, parts.measurements, parts.database, parts.log
         limiter = parts.limiter
-        standings = Standings(database, clock)
-        passwords = Passwords()
-        stack.callback(passwords.close)
-        users = UserService(
-            database, clock, passwords=passwords, throttle=_throttle(settings, limiter), standings=standings
-        )
-        tokens = TokenService(database, clock, settings=settings, standings=standings)
-        secrets = ClientSecrets(database, clock, settings=settings, standings=standings)
-        chores = [tokens.purge_expired, secrets.purge_expired]
+        identity = open_identity(stack, parts)
+        chores = [identity.tokens.purge_expired, identity.secrets.purge_expired]
         engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=chores))
         await engine.open()
         stack.push_async_callback(engine.aclose)
@@ -90,8 +74,10 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         yield Services(
             settings=settings,
             clock=clock,
-            users=users,
-            tokens=tokens,
+            users=identity.users,
+            tokens=identity.tokens,
+            client_secrets=identity.secrets,
+            external=identity.external,
             threads=threads,
             messages=MessageService(database=database, clock=clock),
             conversation=conversation,
@@ -115,26 +101,10 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             measurements=measurements,
             models=parts.models,
             history=History(database),
-            client_secrets=secrets,
-            external=ExternalIdentities(
-                database, clock, provider=_identity_provider(stack, settings, clock), standings=standings
-            ),
             transcriber=_transcriber(stack, settings),
             health=_server_health(parts, engine, limiter, blobs=blobs),
             count_unfinished=conversation.count_unfinished,
         )
-
-
-def _identity_provider(stack: AsyncExitStack, settings: Settings, clock: Clock) -> IdentityProvider | None:
-    if settings.chatkit_jwks_url is None:
-        return None
-    with extra("chatkit", "CHAT_CHATKIT_JWKS_URL"):
-        from frontdesk.adapters.identity_provider.jwks import JwksIdentityProvider  # noqa: PLC0415  an extra
-    provider = JwksIdentityProvider(
-        settings.chatkit_jwks_url, issuer=settings.chatkit_issuer, audience=settings.chatkit_audience, clock=clock
-    )
-    stack.push_async_callback(provider.aclose)
-    return provider
 
 
 def _transcriber(stack: AsyncExitStack, settings: Settings) -> Transcriber | None:
@@ -181,15 +151,6 @@ async def _invoker(stack: AsyncExitStack, parts: Parts) -> ToolInvoker:
     await invoker.open()
     stack.push_async_callback(invoker.aclose)
     return invoker
-
-
-def _throttle(settings: Settings, limiter: RateLimiter) -> LoginThrottle:
-    return LoginThrottle(
-        limiter,
-        per_user=settings.login_attempts_per_user,
-        per_address=settings.login_attempts_per_address,
-        seconds=settings.login_window_seconds,
-    )
 
 
 def _server_health(parts: Parts, engine: ExecutionEngine, limiter: RateLimiter, *, blobs: BlobStore) -> Health:

@@ -204,20 +204,8 @@ def _gathered(
         usage = getattr(frame, "usage", None) or usage
     if not events:
         return None, error
-    text = "".join(texts)
-    said = ModelChunks(
-        events,
-        text,
-        len(texts),
-        finish_reason,
-        model,
-        conversation_id,
-        agent_status,
-        usage,
-        calls or (),
-        parts=parts or (),
-    )
-    return said, error
+    said, told = "".join(texts), (finish_reason, model, conversation_id, agent_status, usage)
+    return ModelChunks(events, said, len(texts), *told, calls or (), parts=parts or ()), error
 
 
 def _call_parts(value: Any) -> list[ToolCallPart]:
