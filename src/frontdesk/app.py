@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ from frontdesk.http.admission import ADMISSION, Admission
 from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
 from frontdesk.http.openai_errors import PREFIX, speaks_openai
+from frontdesk.http.permitted_origins import PermittedOrigins
 from frontdesk.http.routing import require_declared
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.measurements import Measurements
@@ -132,6 +134,20 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
     http.include_router(websocket_gateway.router, prefix=settings.api_prefix)
     http.router.routes.append(websocket_gateway.socket_route)
     http.include_router(llm_proxy.router)
+    _include_chatkit(http, settings)
+    if settings.permitted_origins:
+        public = f"{settings.api_prefix}{visitors.PREFIX}"
+        http.add_middleware(PermittedOrigins, origins=settings.permitted_origins, apart=public)
+
+
+def _include_chatkit(http: FastAPI, settings: Settings) -> None:
+    """Where its package is installed."""
+    if find_spec("chatkit") is None:
+        return
+    from frontdesk.surfaces.chatkit import routes, sessions  # noqa: PLC0415  an extra
+
+    http.include_router(routes.router)
+    http.include_router(sessions.router, prefix=settings.api_prefix)
 
 
 def _admission(settings: Settings, measurements: Measurements) -> Admission:

@@ -60,6 +60,10 @@ class OriginRefusedError(ForbiddenError):
     code, title = "origin_refused", "Pages of this origin may not connect"
 
 
+class HttpsRequiredError(ForbiddenError):
+    code, title = "https_required", "HTTPS is required"
+
+
 class NotAllowedError(ForbiddenError):
     code, title = "not_allowed", "Your allow lists do not include this product or agent"
 
@@ -237,6 +241,10 @@ class BackEndTimeoutError(FrontdeskError):
 
 class BackEndNotConfiguredError(FrontdeskError):
     code, status, title = "backend_not_configured", 503, "API_BASE_URL is not set"
+
+
+class NotConfiguredError(FrontdeskError):
+    code, status, title = "not_configured", 501, "This is not configured here"
 
 
 class UnavailableError(FrontdeskError):

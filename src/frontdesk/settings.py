@@ -99,6 +99,24 @@ class Settings(BaseSettings):
     visitor_sessions_per_address: int = Field(default=60, ge=1)
     visitor_sessions_window_seconds: int = Field(default=3600, ge=1)
 
+    environment: Literal["development", "production"] = Field(default="development", validation_alias="CHAT_ENV")
+    cors_origins: str = ""
+
+    tiers: str = (
+        '{"free": {"messages_per_minute": 10, "tokens_per_day": 10000}, '
+        '"standard": {"messages_per_minute": 60, "tokens_per_day": 100000}}'
+    )
+    default_tier: str = "free"
+    answer_tokens: int = Field(default=2000, ge=64)
+
+    chatkit_secret_key: SecretStr | None = None
+    chatkit_agent_id: str | None = None
+    chatkit_allow_cancel: bool = False
+    chatkit_jwks_url: str | None = None
+    chatkit_issuer: str | None = None
+    chatkit_audience: str | None = None
+    transcription_model: str | None = None
+
     agents_file: str | None = None
     default_agent: str | None = Field(default=None, pattern=r"^(model|(python|remote):[A-Za-z0-9_.-]{1,64})$")
     tools_file: str | None = None
@@ -151,6 +169,11 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> frozenset[str]:
         """The origins whose pages may open sockets beside the gateway's own."""
         return frozenset(origin.strip() for origin in self.gateway_allowed_origins.split(",") if origin.strip())
+
+    @cached_property
+    def permitted_origins(self) -> list[str]:
+        """The origins whose pages may call from a browser."""
+        return [origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
 
     @cached_property
     def upload_media_types(self) -> list[str]:

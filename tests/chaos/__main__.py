@@ -37,6 +37,7 @@ from chaos import (
     stops,
     temporal_away,
     tool_kills,
+    widget,
     writers,
 )
 from chaos.findings import Findings
@@ -127,6 +128,10 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
         "files": (
             lambda s, _b, f: files.prove_files(s, f, files=1_000 if long else 100, kills=100 if long else 10),
             files.settings,
+        ),
+        "widget": (
+            lambda s, _b, _f: widget.prove_closed_widgets(s, closed=1_000 if long else 100),
+            widget.SETTINGS,
         ),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
         "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),

@@ -110,6 +110,7 @@ def test_accounts_are_added_changed_and_listed(home: Home) -> None:
     assert "right-horse" not in home.run("users", "password", "bob", "--password-file", "-", stdin="right-horse").stdout
     assert json.loads(home.run("users", "suspend", "bob", "--json").stdout)["is_active"] is False
     assert json.loads(home.run("users", "activate", "bob", "--json").stdout)["is_active"] is True
+    assert json.loads(home.run("users", "tier", "bob", "standard", "--json").stdout)["tier"] == "standard"
     assert json.loads(home.run("users", "role", "bob", "admin", "--json").stdout)["role"] == "admin"
     assert json.loads(home.run("users", "allow", "bob", "--json").stdout)["permissions"]["products"] is None
     listed = json.loads(home.run("users", "list", "--json").stdout)

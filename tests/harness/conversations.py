@@ -15,6 +15,7 @@ from frontdesk.adapters.execution_engine.temporal_calls import TemporalCalls
 from frontdesk.adapters.execution_engine.temporal_worker import TemporalWorker
 from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
+from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.agents.models import AgentKind
 from frontdesk.agents.service import AgentDraft, AgentService
@@ -32,12 +33,14 @@ from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.conversation.tool_calls.making import ToolCaller, Tools
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database, open_database
+from frontdesk.identity.message_limits import MessageLimits, Tier
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.clock import Clock, SystemClock
 from frontdesk.kit.ids import new_id
 from frontdesk.kit.paging import Page
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel
+from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.ports.thread_log import Event, EventType, ThreadLog
 from harness.attachments import attachment_service
 from harness.tools import OfferedTools
@@ -207,6 +210,7 @@ async def open_core(
     temporal: OverTemporal | None = None,
     tools: Tools | None = None,
     runtimes: Mapping[AgentKind, Mapping[str, LanguageModel]] | None = None,
+    limits: MessageLimits | None = None,
 ) -> AsyncIterator[Core]:
     """`model` is a provider's base address or a model itself. A log that is passed in is another core's to close.
 
@@ -218,6 +222,7 @@ async def open_core(
     language_model = OpenAIHttpLanguageModel(base_url=model) if isinstance(model, str) else model
     behind_agents = AgentRuntimes(language_model, runtimes or {})
     measurements, offered = Measurements(), tools or OfferedTools()
+    limits = limits or message_limits(InProcessRateLimiter(clock))
     caller = ToolCaller(database=database, log=own_log, tools=offered, clock=clock, measurements=measurements)
     asking = Asking(
         log=own_log,
@@ -233,6 +238,7 @@ async def open_core(
         asking=asking,
         caller=caller,
         clock=clock,
+        limits=limits,
         measurements=measurements,
         heartbeat=heartbeat,
         max_attempts=max_attempts,
@@ -240,7 +246,7 @@ async def open_core(
     runner = ExecutionRunner(
         database=database,
         turn=turn,
-        stopper=Stopper(database=database, log=own_log, clock=clock),
+        stopper=Stopper(database=database, log=own_log, clock=clock, limits=limits),
         clock=clock,
         concurrency=concurrency,
         lease=lease,
@@ -256,6 +262,7 @@ async def open_core(
         engine=engine,
         attachments=attachments,
         clock=clock,
+        limits=limits,
         llm_enabled=llm_enabled,
     )
     try:
@@ -286,6 +293,11 @@ async def open_core(
         await language_model.aclose()
         await until(lambda: asyncio.sleep(0, database.connections_in_use), lambda in_use: in_use == 0)
         await database.aclose()
+
+
+def message_limits(limiter: RateLimiter, tier: Tier | None = None, *, answer_tokens: int = 1000) -> MessageLimits:
+    """One tier for everybody; without it nothing is limited."""
+    return MessageLimits(limiter, {"one": tier or Tier()}, default_tier="one", answer_tokens=answer_tokens)
 
 
 def _engine(

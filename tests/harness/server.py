@@ -164,7 +164,7 @@ class Server:
 
 
 def _variable(setting: str) -> str:
-    is_whole = setting in UNPREFIXED or setting.startswith("gateway__")
+    is_whole = setting.isupper() or setting in UNPREFIXED or setting.startswith("gateway__")
     return setting.upper() if is_whole else f"CHAT_{setting.upper()}"
 
 

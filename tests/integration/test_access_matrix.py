@@ -111,6 +111,8 @@ PROXY = {
     "GET /v1/models",
     "GET /v1/models/{model:path}",
 }
+# Their credentials and refusals are the protocol's: tests/integration/test_chatkit_access.py.
+ELSEWHERE = {"POST /chatkit", "POST /chatkit/session", "POST /chatkit/refresh"}
 # Its session is in a header or in the body.
 INVOKING = "POST /agent/tools/{tool}/invoke"
 WITHOUT_PREFIX = ("/chat/", "/agent/")
@@ -230,7 +232,7 @@ def _operation(document: dict[str, Any], route: str) -> dict[str, Any]:
 
 
 def test_every_route_is_in_the_matrix() -> None:
-    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | PROXY | {INVOKING} | VISITORS
+    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | PROXY | ELSEWHERE | {INVOKING} | VISITORS
 
 
 def test_every_id_that_a_route_takes_is_in_the_matrix() -> None:
@@ -431,4 +433,4 @@ async def test_an_administrators_role_opens_no_thread_and_lists_none(world: Worl
 def test_the_sources_have_no_other_way_in(tmp_path: Path) -> None:
     """A mounted application or a socket would be outside of the matrix."""
     kinds = {type(route.original_route).__name__ for route in _routes().values()}
-    assert kinds == {"DeclaredRoute", "PlainFailureRoute", "Route", "VisitorRoute"}
+    assert kinds == {"DeclaredRoute", "PlainFailureRoute", "Route", "VisitorRoute", "ChatRoute", "SessionRoute"}

@@ -103,9 +103,11 @@ def test_the_document_is_whole(gateway: str) -> None:
         for method, operation in operations.items():
             for status, response in operation["responses"].items():
                 told = f"{method} {path} {status}"
-                if int(status) >= 400:
+                if int(status) >= 400 and "/chatkit" not in path:  # whose refusals are the protocol's
                     words = "application/json" if "/chat-interfaces" in path else "application/problem+json"
                     assert set(response["content"]) == {words}, told
+            if "/chatkit" in path:
+                continue
             is_open = operation["security"] in ([], [{}, {"user": []}], [{}, {"operator": []}])
             is_protected = operation["security"] in ([{"user": []}], [{"internal": []}])
             assert is_open or (is_protected and "401" in operation["responses"]), path

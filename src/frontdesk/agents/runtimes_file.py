@@ -21,11 +21,14 @@ Entry = TypeVar("Entry", bound=Struct)
 
 
 class DeclaredPythonAgent(Struct, frozen=True, kw_only=True):
-    """`path` is `package.module:attribute`; `place` is where it is declared, for errors."""
+    """`path` is `package.module:attribute`; `place` is where it is declared, for errors. `actions` is the path of the
+    function that answers what is done with widgets, where that is not the agent itself.
+    """
 
     name: str
     path: str
     place: str
+    actions: str | None = None
 
 
 class DeclaredRemoteAgent(Struct, frozen=True, kw_only=True):
@@ -43,8 +46,12 @@ class RuntimesFile(Struct, frozen=True, kw_only=True):
     remote: list[DeclaredRemoteAgent] = []
 
 
+_Path = Annotated[str, Meta(pattern=r"^[\w.]+:[\w.]+$")]
+
+
 class PythonEntry(Struct, frozen=True, forbid_unknown_fields=True):
-    agent: Annotated[str, Meta(pattern=r"^[\w.]+:[\w.]+$")]
+    agent: _Path
+    actions: _Path | None = None
 
 
 class RemoteEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +102,7 @@ def _section(
 
 
 def _python(name: str, entry: PythonEntry, place: str) -> DeclaredPythonAgent:
-    return DeclaredPythonAgent(name=name, path=entry.agent, place=place)
+    return DeclaredPythonAgent(name=name, path=entry.agent, place=place, actions=entry.actions)
 
 
 def require_url(text: str, place: str) -> str:

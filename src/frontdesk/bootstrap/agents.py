@@ -4,7 +4,13 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
-from frontdesk.adapters.language_model.python_agent import PythonAgent, imported_agent, is_of_sdk
+from frontdesk.adapters.language_model.python_agent import (
+    PythonAgent,
+    imported_actions,
+    imported_agent,
+    is_of_sdk,
+    with_actions,
+)
 from frontdesk.adapters.language_model.remote_agent import RemoteAgent
 from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.http import HttpToolSource
@@ -106,9 +112,9 @@ def _default_runtime(settings: Settings, clock: Clock) -> RemoteAgent:
 
 
 def _python_agent(declared: DeclaredPythonAgent, settings: Settings, models: ModelList, *, clock: Clock) -> PythonAgent:
-    found = imported_agent(declared)
+    found, actions = imported_agent(declared), imported_actions(declared)
     if not is_of_sdk(found):
-        return PythonAgent(found, name=declared.name, clock=clock)
+        return PythonAgent(with_actions(found, actions), name=declared.name, clock=clock)
     with extra("agents", declared.place):
         from frontdesk.adapters.language_model.sdk_agent import SdkAgent  # noqa: PLC0415  an extra
     agent = SdkAgent(
@@ -120,7 +126,7 @@ def _python_agent(declared: DeclaredPythonAgent, settings: Settings, models: Mod
         max_retries=settings.llm_max_retries,
         default_model=models.default,
     )
-    return PythonAgent(agent.events, name=declared.name, clock=clock, close=agent.aclose)
+    return PythonAgent(with_actions(agent.events, actions), name=declared.name, clock=clock, close=agent.aclose)
 
 
 def _remote_agent(declared: DeclaredRemoteAgent, clock: Clock) -> RemoteAgent:

@@ -74,6 +74,7 @@ def execution_runner(parts: Parts, *, patience: float | None = None) -> Executio
         asking=asking,
         caller=caller,
         clock=parts.clock,
+        limits=parts.limits,
         measurements=parts.measurements,
         heartbeat=settings.heartbeat_seconds,
         max_attempts=settings.engine_max_attempts,
@@ -81,7 +82,7 @@ def execution_runner(parts: Parts, *, patience: float | None = None) -> Executio
     return ExecutionRunner(
         database=parts.database,
         turn=turn,
-        stopper=Stopper(database=parts.database, log=parts.log, clock=parts.clock),
+        stopper=Stopper(database=parts.database, log=parts.log, clock=parts.clock, limits=parts.limits),
         clock=parts.clock,
         concurrency=settings.engine_concurrency,
         lease=settings.execution_lease_seconds,

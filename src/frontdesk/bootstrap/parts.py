@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from frontdesk.adapters.language_model.agent_runtimes import AgentRuntimes
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.adapters.language_model.relay import HttpModelRelay
+from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
 from frontdesk.agents.tools.catalogue import ToolCatalogue
@@ -16,9 +17,11 @@ from frontdesk.bootstrap.extras import extra
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_usable
+from frontdesk.identity.message_limits import MessageLimits, parse_tiers
 from frontdesk.kit.clock import Clock, SystemClock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.model_relay import ModelRelay
+from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.settings import Settings
 
 
@@ -35,6 +38,8 @@ class Parts:
     relay: ModelRelay
     runtimes: AgentRuntimes
     tools: ToolCatalogue
+    limiter: RateLimiter
+    limits: MessageLimits
 
 
 async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
@@ -46,6 +51,8 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     await database.read(require_usable)
     log = _thread_log(settings, clock)
     stack.push_async_callback(log.aclose)
+    limiter = _rate_limiter(settings, clock)
+    stack.push_async_callback(limiter.aclose)
     tools = tool_catalogue(settings)
     stack.push_async_callback(tools.aclose)
     await tools.open()
@@ -64,6 +71,8 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
         relay=HttpModelRelay(model.client, timeout=settings.llm_proxy_timeout_seconds),
         runtimes=runtimes,
         tools=tools,
+        limiter=limiter,
+        limits=_message_limits(settings, limiter),
     )
 
 
@@ -84,6 +93,23 @@ def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisT
             thread_bytes=settings.log_thread_bytes,
             runs_answers=settings.temporal_address is None,
         )
+
+
+def _rate_limiter(settings: Settings, clock: Clock) -> RateLimiter:
+    if settings.redis_url is None:
+        return InProcessRateLimiter(clock)
+    with extra("redis", "CHAT_REDIS_URL"):
+        from frontdesk.adapters.rate_limiter.redis import RedisRateLimiter  # noqa: PLC0415  an extra
+    return RedisRateLimiter(settings.redis_url, clock)
+
+
+def _message_limits(settings: Settings, limiter: RateLimiter) -> MessageLimits:
+    return MessageLimits(
+        limiter,
+        parse_tiers(settings.tiers),
+        default_tier=settings.default_tier,
+        answer_tokens=settings.answer_tokens,
+    )
 
 
 def _language_model(settings: Settings) -> OpenAIHttpLanguageModel:

@@ -4,7 +4,6 @@ from frontdesk.bootstrap.parts import Parts
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
-from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.public_chat.interfaces.published import PublishedInterfaces
 from frontdesk.public_chat.interfaces.removal import InterfaceRemoval
 from frontdesk.public_chat.interfaces.service import InterfaceService
@@ -16,9 +15,10 @@ from frontdesk.public_chat.sessions.service import VisitorSessions
 
 
 def public_chat(
-    parts: Parts, limiter: RateLimiter, *, conversation: ConversationService, threads: ThreadService, answers: Feed
+    parts: Parts, *, conversation: ConversationService, threads: ThreadService, answers: Feed
 ) -> PublicChat:
     database, clock, log, settings = parts.database, parts.clock, parts.log, parts.settings
+    limiter = parts.limiter
     published = PublishedInterfaces(database, clock)
     sessions = VisitorSessions(database=database, log=log, threads=threads, conversation=conversation, clock=clock)
     return PublicChat(

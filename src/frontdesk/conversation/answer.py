@@ -1,6 +1,6 @@
 """An answer while it is made: what its runner knows, and what a checkpoint or an end takes from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,16 +8,18 @@ import msgspec
 from frontdesk.agents.models import Agent
 from frontdesk.conversation.executions.models import Execution
 from frontdesk.conversation.messages.models import MODEL_LENGTH, Message
+from frontdesk.conversation.parts.models import MOST_PARTS, Part
 from frontdesk.conversation.threads.models import CONVERSATION_ID_LENGTH
-from frontdesk.conversation.tool_calls.models import AnswerStep
-from frontdesk.ports.language_model import ModelChunks, ToolCallPart, Usage
+from frontdesk.conversation.tool_calls.models import CALL_ID_LENGTH, TOOL_LENGTH, AnswerStep
+from frontdesk.identity.message_limits import estimated_tokens
+from frontdesk.ports.language_model import Action, AnswerPart, CallActivity, ModelChunks, PartKind, ToolCallPart, Usage
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """An execution that is ours to run, with the branch that it answers as OpenAI's messages.
 
     `agent` is who answers, if it is more than a model; `lacks_agent` when the thread names one that is not there for
-    its owner. `steps` are those that earlier attempts have done.
+    its owner. `steps` are those that earlier attempts have done; `action` is what is answered, when that was no text.
     """
 
     execution: Execution
@@ -26,13 +28,17 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     agent: Agent | None = None
     lacks_agent: bool = False
     steps: Sequence[AnswerStep] = ()
+    action: Action | None = None
 
     def answer(self) -> "Answer":
         """What the steps said: the rest is made behind it."""
         used: Usage | None = None
         for step in self.steps:
             used = add_usage(used, step.usage)
-        return Answer(self.execution, text="".join(step.text for step in self.steps), used=used)
+        answer = Answer(self.execution, text="".join(step.text for step in self.steps), used=used)
+        answer.step = len(self.steps)
+        answer.spent_before = sum(step_tokens(step) for step in self.steps)
+        return answer
 
 
 class StoredText(msgspec.Struct, frozen=True):
@@ -76,13 +82,18 @@ class Answer:
     """Grows by `absorb`; once `ending`, its end is being stored and it must not be disturbed.
 
     `cursor` is the log's cursor up to which its text reaches, `stored_cursor` the one stored. `said` and `calls` are
-    what the model has said and asked for since `begin_step`; `usage` is that of all steps.
+    what the model has said and asked for since `begin_step`; `usage` is that of all steps, and `spent` the tokens that
+    they cost, estimated where the provider does not say. `parts` are those that are not stored yet.
     """
 
     __slots__ = (
+        "_activities",
+        "_asked",
         "_open",
+        "_part_count",
         "_parts",
         "_said_before",
+        "_tokens_before",
         "_used_before",
         "agent_status",
         "calls",
@@ -92,6 +103,9 @@ class Answer:
         "execution",
         "finish_reason",
         "model",
+        "parts",
+        "spent_before",
+        "step",
         "step_usage",
         "stored_cursor",
         "tokens",
@@ -113,6 +127,13 @@ class Answer:
         self._said_before = len(text)
         self._used_before = used
         self.stored_cursor: str | None = None
+        self.step = 0
+        self.parts: dict[str, Part] = {}
+        self.spent_before = 0
+        self._asked = 0
+        self._tokens_before = 0
+        self._part_count = 0
+        self._activities: dict[str, str] = {}
 
     @property
     def text(self) -> str:
@@ -129,8 +150,24 @@ class Answer:
     def usage(self) -> Usage | None:
         return add_usage(self._used_before, self.step_usage)
 
-    def begin_step(self) -> None:
-        """The model is asked again."""
+    @property
+    def spent(self) -> int:
+        return self.spent_before + self._step_spent
+
+    @property
+    def _step_spent(self) -> int:
+        if self.step_usage is not None:
+            return self.step_usage.total_tokens
+        return (
+            0
+            if not self._asked
+            else self._asked + estimated_tokens(self.said, pieces=self.tokens - self._tokens_before)
+        )
+
+    def begin_step(self, asked: int) -> None:
+        """The model is asked again, with about so many tokens."""
+        self.spent_before, self._asked, self._tokens_before = self.spent, asked, self.tokens
+        self.step += 1
         self._said_before = len(self.text)
         self._used_before, self.step_usage = self.usage, None
         self.calls, self._open = [], {}
@@ -152,6 +189,46 @@ class Answer:
         if chunks.agent_status is not None:
             self.agent_status = chunks.agent_status
 
+    def take_parts(self, parts: Sequence[AnswerPart]) -> list[Part]:
+        """Keep what is to be stored; what can be told of them, which are all until there are too many."""
+        kept = [self._part(part.kind, part.key, part.data) for part in parts if self._has_room(part.key)]
+        self.parts.update({part.key: part for part in kept if part.is_stored})
+        return kept
+
+    def take_activity(self, activity: Sequence[CallActivity]) -> None:
+        """A call's part is that of its beginning, with what became of it."""
+        for one in activity:
+            key = self._activities.setdefault(one.call_id, f"~{self.step}-{len(self._activities)}")
+            if self._has_room(key):
+                data = {
+                    "call_id": one.call_id[:CALL_ID_LENGTH],
+                    "tool": one.tool[:TOOL_LENGTH],
+                    "state": one.state.value,
+                }
+                self.parts[key] = self._part(PartKind.activity, key, data)
+
+    def forget_parts(self, stored: Mapping[str, Part]) -> None:
+        """What has been stored, unless it has changed since."""
+        self.parts = {key: part for key, part in self.parts.items() if stored.get(key) is not part}
+
+    def _has_room(self, key: str) -> bool:
+        return key in self.parts or self._part_count < MOST_PARTS
+
+    def _part(self, kind: PartKind, key: str, data: dict[str, Any]) -> Part:
+        known = self.parts.get(key)
+        if known is not None:
+            return msgspec.structs.replace(known, data=data)
+        self._part_count += 1
+        return Part(
+            message_id=self.execution.message_id,
+            key=key,
+            step=self.step,
+            number=self._part_count,
+            at=len(self.text),
+            kind=kind,
+            data=data,
+        )
+
     def _take_calls(self, parts: Sequence[ToolCallPart]) -> None:
         """Some providers number every call 0: another id is another call."""
         for part in parts:
@@ -171,6 +248,10 @@ def add_usage(one: Usage | None, other: Usage | None) -> Usage | None:
         one.completion_tokens + other.completion_tokens,
         one.total_tokens + other.total_tokens,
     )
+
+
+def step_tokens(step: AnswerStep) -> int:
+    return estimated_tokens(step.text) if step.usage is None else step.usage.total_tokens
 
 
 def _is_storable(conversation_id: str) -> bool:

@@ -10,9 +10,11 @@ from frontdesk.agents.models import Agent, AgentKind
 from frontdesk.conversation.answer import Answer, Claim, StoredText
 from frontdesk.conversation.executions.models import Execution
 from frontdesk.conversation.model_list import ModelList
+from frontdesk.conversation.parts.telling import told_part
 from frontdesk.conversation.tool_calls.activity import told_activity
 from frontdesk.conversation.tool_calls.making import ToolCaller
 from frontdesk.conversation.tool_calls.models import AnswerStep
+from frontdesk.identity.message_limits import prompt_tokens
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel, ModelCallError, ModelChunks, ModelRequest
@@ -59,7 +61,7 @@ class Asking:
         thread_id, execution_id, attempt = execution.thread_id, execution.id, execution.attempt
         append, append_entries = self._log.append_chunks, self._log.append
         request = await self._request(claim, answer, behind)
-        answer.begin_step()
+        answer.begin_step(prompt_tokens(request.messages))
         answer.model = request.model or (None if claim.agent is None else claim.agent.runtime)
         begun: float | None = None if behind else self._clock.monotonic()
 
@@ -69,10 +71,11 @@ class Asking:
                 self._measurements.first_chunk(self._clock.monotonic() - begun)
                 begun = None
             answer.absorb(chunks)
-            if chunks.activity:
-                answer.cursor = append_entries(thread_id, execution_id, attempt, entries=told_activity(chunks.activity))
-            else:
+            if chunks.data:
                 answer.cursor = append(thread_id, execution_id, attempt, chunks=chunks.data)
+            if chunks.activity or chunks.parts:
+                entries = _told(answer, chunks)
+                answer.cursor = append_entries(thread_id, execution_id, attempt, entries=entries)
             heartbeat.defer()
 
         await self._model_of(claim.agent).stream(request, take)
@@ -81,7 +84,8 @@ class Asking:
         agent, execution = claim.agent, claim.execution
         if agent is None:
             model = execution.model or await self._models.default()
-            return ModelRequest(model, claim.history, claim.conversation_id)
+            most = None if execution.reservation is None else execution.reservation.answer_tokens
+            return ModelRequest(model, claim.history, claim.conversation_id, max_tokens=most)
         first: list[dict[str, Any]] = []
         if agent.instructions:
             first.append({"role": "system", "content": agent.instructions})
@@ -95,6 +99,8 @@ class Asking:
             thread_id=execution.thread_id,
             key=f"{execution.id}-{len(steps)}",
             steps_left=agent.limits.max_steps - len(steps),
+            user_id=execution.user_id,
+            action=None if steps else claim.action,
         )
 
     async def _model_name(self, agent: Agent, execution: Execution) -> str:
@@ -143,9 +149,15 @@ class Heartbeat:
         self._timer = self._loop.call_later(self._interval - silence, self._beat)
 
 
+def _told(answer: Answer, chunks: ModelChunks) -> list[Entry]:
+    answer.take_activity(chunks.activity)
+    return [*told_activity(chunks.activity), *(told_part(part) for part in answer.take_parts(chunks.parts))]
+
+
 def _tokens_left(agent: Agent, answer: Answer) -> int | None:
     """What the answer may still use. Raises `ModelCallError` when that is nothing."""
-    most = agent.limits.max_tokens
+    reserved = None if answer.execution.reservation is None else answer.execution.reservation.answer_tokens
+    most = min((most for most in (agent.limits.max_tokens, reserved) if most is not None), default=None)
     if most is None:
         return None
     used = 0 if answer.usage is None else answer.usage.completion_tokens

@@ -9,7 +9,10 @@ import msgspec
 from frontdesk.conversation.executions.models import Execution, ExecutionState
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
 from frontdesk.conversation.threads.models import Thread
+from frontdesk.identity.message_limits import Reserved
 from frontdesk.kit.ids import new_id
+
+ACTION = "action"  # in a message's metadata: what it stands for, when that is no text
 
 
 class IfActive(StrEnum):
@@ -22,7 +25,7 @@ class IfActive(StrEnum):
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """`senders` are the ids in whose name the message claims to be; `parent_id` chooses the branch that it
-    continues; `attachments` are ids.
+    continues; `attachments` are ids. One that `is_metered` counts for its sender's limits.
     """
 
     text: str
@@ -33,6 +36,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[str, ...] = ()
     parent_id: str | None = None
     if_active: IfActive = IfActive.reject
+    is_metered: bool = False
 
 
 def draft_message(
@@ -78,7 +82,13 @@ def answer_message(execution: Execution, *, position: int, now: datetime) -> Mes
 
 
 def execution_of(
-    thread: Thread, *, execution_id: str, user_message_id: str, model: str | None, now: datetime
+    thread: Thread,
+    *,
+    execution_id: str,
+    user_message_id: str,
+    model: str | None,
+    now: datetime,
+    reserved: Reserved | None = None,
 ) -> Execution:
     return Execution(
         id=execution_id,
@@ -97,4 +107,5 @@ def execution_of(
         created_at=now,
         started_at=None,
         finished_at=None,
+        reservation=reserved,
     )

@@ -15,6 +15,7 @@ from frontdesk.conversation.executions.models import FINISHED, Execution, Execut
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
+from frontdesk.conversation.metering import Metering, Question
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import Thread
 from frontdesk.database import Database
@@ -26,6 +27,7 @@ from frontdesk.errors import (
     LlmDisabledError,
     SenderMismatchError,
 )
+from frontdesk.identity.message_limits import MessageLimits, Reserved
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
@@ -53,6 +55,7 @@ class ConversationService:
         engine: ExecutionEngine,
         attachments: AttachmentService,
         clock: Clock,
+        limits: MessageLimits,
         llm_enabled: bool,
     ) -> None:
         self._database = database
@@ -61,7 +64,8 @@ class ConversationService:
         self._engine = engine
         self._clock = clock
         self._llm_enabled = llm_enabled
-        self._stopper = Stopper(database=database, log=log, clock=clock)
+        self._metering = Metering(database, limits)
+        self._stopper = Stopper(database=database, log=log, clock=clock, limits=limits)
 
     def require_model(self) -> None:
         """Raises `LlmDisabledError` when no answers are made here."""
@@ -80,25 +84,29 @@ class ConversationService:
         """Store the caller's message and begin its answer; the message carries the `execution_id`.
 
         `within` is done in the message's transaction, and what it raises undoes that. Raises `SenderMismatchError`,
-        `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`, `UnknownAttachmentError`, and what
-        `AttachmentService.complete` raises.
+        `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`, `UnknownAttachmentError`, what
+        `AttachmentService.complete` raises, and `LimitReachedError` for a draft that is metered.
         """
         if any(sender != principal.id for sender in draft.senders):
             raise SenderMismatchError
         owner = owner_of(principal)
         await self._attachments.complete_all(owner, draft.attachments)
+        question = Question(principal, thread_id, text=draft.text, parent_id=draft.parent_id)
+        async with self._metering.admitted(question, is_metered=draft.is_metered) as admission:
 
-        def begin(connection: Connection) -> _Begun:
-            thread = threads.get(connection, principal, thread_id, lock=True)
-            if draft.parent_id is not None:
-                messages.get(connection, thread_id, draft.parent_id)
-            _admit(thread, draft.if_active)
-            begun = self._begin_message(connection, thread, draft, owner=owner)
-            if within is not None:
-                within(connection, begun.message)
-            return begun
+            def begin(connection: Connection) -> _Begun:
+                thread = threads.get(connection, principal, thread_id, lock=True)
+                if draft.parent_id is not None:
+                    messages.get(connection, thread_id, draft.parent_id)
+                _admit(thread, draft.if_active)
+                begun = self._begin_message(connection, thread, draft, owner=owner, reserved=admission.reserved)
+                if within is not None:
+                    within(connection, begun.message)
+                return begun
 
-        return await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
+            sent = await self._begin(principal, thread_id, begin, key=key, if_active=draft.if_active)
+            admission.is_used = not sent.replayed
+            return sent
 
     async def append(
         self, principal: Principal, thread_id: str, draft: Draft, *, key: IdempotencyKey | None = None
@@ -125,6 +133,7 @@ class ConversationService:
         *,
         model: str | None,
         if_active: IfActive,
+        is_metered: bool = False,
         key: IdempotencyKey | None = None,
     ) -> Once[Message]:
         """Begin another answer beside an answer, or to a user's message; it becomes the branch that goes on.
@@ -132,14 +141,18 @@ class ConversationService:
         Raises as `send` does, and `LlmDisabledError`.
         """
         self.require_model()
+        question = Question(principal, thread_id, parent_id=message_id)
+        async with self._metering.admitted(question, is_metered=is_metered) as admission:
 
-        def begin(connection: Connection) -> _Begun:
-            thread = threads.get(connection, principal, thread_id, lock=True)
-            source = _answered(connection, thread_id, message_id)
-            _admit(thread, if_active)
-            return self._begin_sibling(connection, thread, source, model=model)
+            def begin(connection: Connection) -> _Begun:
+                thread = threads.get(connection, principal, thread_id, lock=True)
+                source = _answered(connection, thread_id, message_id)
+                _admit(thread, if_active)
+                return self._begin_sibling(connection, thread, source, model=model, reserved=admission.reserved)
 
-        return await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
+            begun = await self._begin(principal, thread_id, begin, key=key, if_active=if_active)
+            admission.is_used = not begun.replayed
+            return begun
 
     async def cancel(
         self, principal: Principal, thread_id: str, execution_id: str, *, key: IdempotencyKey | None = None
@@ -218,7 +231,9 @@ class ConversationService:
 
         return await self._database.read(work)
 
-    def _begin_message(self, connection: Connection, thread: Thread, draft: Draft, *, owner: Owner) -> _Begun:
+    def _begin_message(
+        self, connection: Connection, thread: Thread, draft: Draft, *, owner: Owner, reserved: Reserved | None
+    ) -> _Begun:
         now = self._clock.now()
         parent_id = draft.parent_id or thread.leaf_message_id
         execution_id = new_id() if self._llm_enabled else None
@@ -227,7 +242,12 @@ class ConversationService:
         if execution_id is None:
             return self._add_alone(connection, thread, message)
         execution = execution_of(
-            thread, execution_id=execution_id, user_message_id=message.id, model=draft.model, now=now
+            thread,
+            execution_id=execution_id,
+            user_message_id=message.id,
+            model=draft.model,
+            now=now,
+            reserved=reserved,
         )
         messages.add(connection, message, answer_message(execution, position=message.position + 1, now=now))
         return self._hold(connection, thread, execution, message=message, count=2)
@@ -239,10 +259,23 @@ class ConversationService:
         threads.change_head(connection, thread.id, active=active, leaf=message.id, count=count, at=message.created_at)
         return _Begun(message, None, holds_thread=False)
 
-    def _begin_sibling(self, connection: Connection, thread: Thread, source: Message, *, model: str | None) -> _Begun:
+    def _begin_sibling(
+        self,
+        connection: Connection,
+        thread: Thread,
+        source: Message,
+        *,
+        model: str | None,
+        reserved: Reserved | None,
+    ) -> _Begun:
         now = self._clock.now()
         execution = execution_of(
-            thread, execution_id=new_id(), user_message_id=source.id, model=model or source.model, now=now
+            thread,
+            execution_id=new_id(),
+            user_message_id=source.id,
+            model=model or source.model,
+            now=now,
+            reserved=reserved,
         )
         answer = answer_message(execution, position=thread.message_count + 1, now=now)
         messages.add(connection, answer)

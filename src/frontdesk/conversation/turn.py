@@ -10,6 +10,7 @@ one that is merely abandoned (its process dies) stores nothing more, and another
 
 import asyncio
 
+import msgspec
 import structlog
 from anyio import CancelScope
 from opentelemetry import trace
@@ -32,6 +33,7 @@ from frontdesk.conversation.tool_calls.making import ToolCaller
 from frontdesk.conversation.tool_calls.models import AWAITING
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
+from frontdesk.identity.message_limits import MessageLimits
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import ModelCallError
@@ -69,6 +71,7 @@ class Turn:
         asking: Asking,
         caller: ToolCaller,
         clock: Clock,
+        limits: MessageLimits,
         measurements: Measurements,
         heartbeat: float,
         max_attempts: int,
@@ -80,6 +83,7 @@ class Turn:
         self._asking = asking
         self._caller = caller
         self._clock = clock
+        self._limits = limits
         self._measurements = measurements
 
     async def run(self, claim: Claim, answer: Answer, scope: CancelScope) -> Step:
@@ -94,7 +98,7 @@ class Turn:
         with _tracer.start_as_current_span("execution", attributes={"execution.id": execution.id}):
             try:
                 if execution.restarts >= self._max_attempts:
-                    return await self._end(answer, _EXHAUSTED)
+                    return await self._end(answer, msgspec.structs.replace(_EXHAUSTED, spent=answer.spent))
                 if claim.lacks_agent:
                     return await self._end(answer, _NO_AGENT)
                 step = await self._answer(claim, answer, scope)
@@ -151,10 +155,11 @@ class Turn:
         heartbeat.stop()
         answer.ending = True  # nothing may take it away between here and the stored state
         execution, text, cursor = answer.execution, answer.text, answer.cursor or ""
+        shown = tuple(answer.parts.values())
         while True:
             try:
                 waits = await self._database.write(
-                    lambda connection: suspend_execution(connection, execution, text=text, cursor=cursor)
+                    lambda connection: suspend_execution(connection, execution, text=text, cursor=cursor, shown=shown)
                 )
             except UnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -187,6 +192,7 @@ class Turn:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 break
+        await self._limits.settle(execution.reservation, ending.spent)
         self._log.append(thread_id, execution_id, execution.attempt, entries=entries)
         self._measurements.execution_ended(ending.state, answer.tokens)
         _log.info("execution ended", execution_id=execution_id, state=ending.state, error=ending.error_code)

@@ -5,7 +5,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from starlette.requests import HTTPConnection
 
-from frontdesk.errors import ConfigurationError
+from frontdesk.errors import ConfigurationError, HttpsRequiredError
+from frontdesk.settings import Settings
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 _LOCAL = "local"  # a peer without an address: a Unix socket
@@ -35,6 +36,20 @@ def client_address(request: HTTPConnection, trusted: Networks) -> str:
             break
         address = str(earlier)
     return address
+
+
+def require_https(request: HTTPConnection, settings: Settings) -> None:
+    """In production, what comes without TLS is refused; a proxy that ends it says so, and is believed if it is trusted.
+
+    Raises `HttpsRequiredError`.
+    """
+    if settings.environment != "production" or request.url.scheme == "https":
+        return
+    told = request.headers.getlist("x-forwarded-proto")
+    peer = "" if request.client is None else request.client.host
+    is_told = _is_trusted(peer, parse_networks(settings.trusted_proxies)) or peer == ""
+    if not is_told or not told or told[-1].rpartition(",")[2].strip().lower() != "https":
+        raise HttpsRequiredError
 
 
 def _is_trusted(text: str, trusted: Networks) -> bool:

@@ -10,6 +10,7 @@ from frontdesk.attachments.links import BlobLinks
 from frontdesk.attachments.service import AttachmentService
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
+from frontdesk.conversation.history import History
 from frontdesk.conversation.messages.service import MessageService
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.conversation.service import ConversationService
@@ -21,6 +22,8 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.open_sockets import OpenSockets
+from frontdesk.identity.client_secrets.service import ClientSecrets
+from frontdesk.identity.external.service import ExternalIdentities
 from frontdesk.identity.limits import SessionThrottle
 from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
@@ -30,6 +33,7 @@ from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.model_relay import ModelRelay
+from frontdesk.ports.transcriber import Transcriber
 from frontdesk.public_chat.services import PublicChat
 from frontdesk.retrieval.service import SearchService
 from frontdesk.settings import Settings
@@ -74,6 +78,10 @@ class Services(Operations):
     models: ModelList
     relay: ModelRelay
     usage: UsageService
+    history: History
+    client_secrets: ClientSecrets
+    external: ExternalIdentities
+    transcriber: Transcriber | None
 
 
 def services(connection: HTTPConnection) -> Services:

@@ -12,10 +12,11 @@ class PrincipalKind(StrEnum):
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """An allow list of None permits everything; an empty one nothing."""
+    """An allow list of None permits everything; an empty one nothing. A `tier` of None is the default one."""
 
     kind: PrincipalKind
     id: str
     is_admin: bool = False
     products: frozenset[str] | None = None
     agents: frozenset[str] | None = None
+    tier: str | None = None

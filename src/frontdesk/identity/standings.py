@@ -21,7 +21,13 @@ MAX_AGE = 0.8  # seconds; a revocation holds everywhere within one, and the read
 MAX_ENTRIES = 20_000
 
 _STANDINGS = select(
-    users.c.id, users.c.token_version, users.c.is_active, users.c.role, users.c.allowed_products, users.c.allowed_agents
+    users.c.id,
+    users.c.token_version,
+    users.c.is_active,
+    users.c.role,
+    users.c.allowed_products,
+    users.c.allowed_agents,
+    users.c.tier,
 )
 _STANDING = _STANDINGS.where(users.c.id == bindparam("id"))
 _MOVE = (
@@ -73,6 +79,7 @@ def _standing(row: Row[*tuple[Any, ...]]) -> Standing:
         is_admin=row.role == Role.admin,
         products=_allow_list(row.allowed_products),
         agents=_allow_list(row.allowed_agents),
+        tier=row.tier,
     )
     return Standing(row.token_version, row.is_active, principal)
 

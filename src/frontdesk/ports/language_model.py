@@ -51,6 +51,26 @@ class CallActivity(msgspec.Struct, frozen=True, gc=False):
     result: str | None = None
 
 
+class PartKind(StrEnum):
+    """What an answer can hold beside its text. An `effect` and a `progress` are told once and stored nowhere."""
+
+    widget = "widget"
+    replacement = "replacement"
+    citation = "citation"
+    image = "image"
+    effect = "effect"
+    progress = "progress"
+    activity = "activity"
+
+
+class AnswerPart(msgspec.Struct, frozen=True, gc=False):
+    """A part of an answer that is no text. One with the `key` of an earlier part of the answer takes its place."""
+
+    kind: PartKind
+    key: str
+    data: dict[str, Any]
+
+
 class ModelChunks(msgspec.Struct, frozen=True, gc=False):
     """What one read brought: each `chat.completion.chunk` as it came, on one line, and what they say together.
 
@@ -68,6 +88,15 @@ class ModelChunks(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None = None
     tool_calls: Sequence[ToolCallPart] = ()
     activity: Sequence[CallActivity] = ()
+    parts: Sequence[AnswerPart] = ()
+
+
+class Action(msgspec.Struct, frozen=True, gc=False):
+    """What somebody did with a widget, or a page on their behalf. `item_id` names the widget, if it was one."""
+
+    type: str
+    payload: Any = None
+    item_id: str | None = None
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
@@ -75,7 +104,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
 
     `tools` are OpenAI's `{type: "function", function}`, `max_tokens` bounds the answer. `thread_id` and `key` are for
     those who keep something themselves: a request that is made again has the same key. What has a runtime of its own
-    gets an empty `model` when nobody named one, and `steps_left`: how often it may still ask a model.
+    gets an empty `model` when nobody named one, and `steps_left`: how often it may still ask a model. `action` is what
+    the last message stands for, when that was no text; `user_id` is on whose behalf it is asked.
     """
 
     model: str
@@ -87,6 +117,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
     thread_id: str = ""
     key: str = ""
     steps_left: int | None = None
+    user_id: str = ""
+    action: Action | None = None
 
 
 class ModelCallError(ProviderError):

@@ -25,6 +25,7 @@ class EventType(StrEnum):
     tool_call_completed = "tool_call_completed"
     tool_call_failed = "tool_call_failed"
     input_requested = "input_requested"
+    part_added = "part_added"
     progress = "progress"
     snapshot = "snapshot"
     execution_completed = "execution_completed"

@@ -22,6 +22,7 @@ from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.executions.step import Outcome, Step
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.parts import repository as parts
 from frontdesk.conversation.turn import Turn
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
@@ -222,6 +223,7 @@ class ExecutionRunner:
         if not claimed:
             return
         grown = [(answer, answer.cursor, answer.text) for answer in claimed if answer.cursor != answer.stored_cursor]
+        shown = {answer.execution.id: dict(answer.parts) for answer, _, _ in grown if answer.parts}
 
         def work(connection: Connection) -> dict[str, int]:
             now = self._clock.now()
@@ -233,6 +235,9 @@ class ExecutionRunner:
             ours = [item for item in grown if held.get(item[0].execution.id) == item[0].execution.attempt]
             if ours:
                 messages.checkpoint(connection, [(answer.execution.message_id, text) for answer, _, text in ours])
+                for answer, _, _ in ours:
+                    new = shown.get(answer.execution.id, {})
+                    parts.put(connection, answer.execution.thread_id, new.values())
                 executions.checkpoint(
                     connection, [(a.execution.id, a.execution.attempt, cursor or "") for a, cursor, _ in ours]
                 )
@@ -241,6 +246,7 @@ class ExecutionRunner:
         held = await self._database.write(work)
         for answer, cursor, _ in grown:
             answer.stored_cursor = cursor
+            answer.forget_parts(shown.get(answer.execution.id, {}))
         self._drop_lost(claimed, held)
 
     def _drop_lost(self, claimed: list[Answer], held: dict[str, int]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
-from frontdesk.ports.language_model import CallActivity, ModelChunks, ToolCallPart, Usage
+from frontdesk.ports.language_model import AnswerPart, CallActivity, ModelChunks, ToolCallPart, Usage
 
 _GAP = b'"\\u0000"'
 
@@ -48,6 +48,10 @@ class AgentChunks:
     @staticmethod
     def activity(one: CallActivity) -> ModelChunks:
         return ModelChunks((), activity=[one])
+
+    @staticmethod
+    def part(one: AnswerPart) -> ModelChunks:
+        return ModelChunks((), parts=[one])
 
     def finish(self, usage: Usage | None) -> ModelChunks:
         reason = "tool_calls" if self.calls else "stop"

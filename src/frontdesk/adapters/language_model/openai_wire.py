@@ -8,9 +8,19 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.ports.language_model import ModelCallError, ModelChunks, ModelRequest, ToolCallPart, Usage
+from frontdesk.kit.ids import new_id
+from frontdesk.ports.language_model import (
+    AnswerPart,
+    ModelCallError,
+    ModelChunks,
+    ModelRequest,
+    PartKind,
+    ToolCallPart,
+    Usage,
+)
 
 DONE = b"[DONE]"
+_URL_LENGTH = 2_000
 
 DETAILS = {
     "connect": "The model provider cannot be reached",
@@ -43,10 +53,21 @@ class CallPart(msgspec.Struct, gc=False):
 
 
 class Delta(msgspec.Struct, gc=False):
-    """`tool_calls` is converted where there are some: a provider's own form of them must not cost an answer's text."""
+    """What is `Any` is converted where there is some: a provider's own form of it must not cost an answer's text."""
 
     content: str | None = None
     tool_calls: Any = None
+    annotations: Any = None
+
+
+class UrlCitation(msgspec.Struct, gc=False):
+    url: str
+    title: str | None = None
+    end_index: int | None = None
+
+
+class Annotation(msgspec.Struct, gc=False):
+    url_citation: UrlCitation | None = None
 
 
 class Choice(msgspec.Struct, gc=False):
@@ -160,6 +181,7 @@ def _gathered(
 ) -> tuple[ModelChunks | None, ModelCallError | None]:
     texts: list[str] = []
     calls: list[ToolCallPart] = []
+    parts: list[AnswerPart] = []
     finish_reason = model = conversation_id = agent_status = usage = error = None
     for frame in frames:
         if frame.error:
@@ -173,6 +195,8 @@ def _gathered(
                     texts.append(delta.content)
                 if delta.tool_calls:
                     calls += _call_parts(delta.tool_calls)
+                if delta.annotations:
+                    parts += _citations(delta.annotations)
             finish_reason = choice.finish_reason or finish_reason
         conversation_id = frame.conversation_id or conversation_id
         agent_status = frame.agent_status or agent_status
@@ -180,11 +204,8 @@ def _gathered(
         usage = getattr(frame, "usage", None) or usage
     if not events:
         return None, error
-    text = "".join(texts)
-    said = ModelChunks(
-        events, text, len(texts), finish_reason, model, conversation_id, agent_status, usage, calls or ()
-    )
-    return said, error
+    said, told = "".join(texts), (finish_reason, model, conversation_id, agent_status, usage)
+    return ModelChunks(events, said, len(texts), *told, calls or (), parts=parts or ()), error
 
 
 def _call_parts(value: Any) -> list[ToolCallPart]:
@@ -202,6 +223,21 @@ def _call_parts(value: Any) -> list[ToolCallPart]:
         )
         for position, part in enumerate(parts)
     ]
+
+
+def _citations(value: Any) -> list[AnswerPart]:
+    """OpenAI's annotations that name a page; none of another form."""
+    try:
+        told = msgspec.convert(value, list[Annotation])
+    except msgspec.ValidationError:
+        return []
+    return [_citation(one.url_citation) for one in told if one.url_citation is not None]
+
+
+def _citation(cited: UrlCitation) -> AnswerPart:
+    source = {"type": "url", "url": cited.url[:_URL_LENGTH], "title": (cited.title or cited.url)[:_URL_LENGTH]}
+    index = {} if cited.end_index is None else {"index": cited.end_index}
+    return AnswerPart(PartKind.citation, new_id(), {"source": source, **index})
 
 
 def _without_usage(data: bytes) -> FrameWithoutUsage:

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from frontdesk.adapters.language_model.agent_chunks import AgentChunks
+from frontdesk.adapters.language_model.agent_parts import PART_EVENTS, answer_part
 from frontdesk.adapters.language_model.streamed_answer import Take
 from frontdesk.agents.events import Activity, AgentFunction, Event, Text, ToolCall, UsageReport
 from frontdesk.agents.runtimes_file import DeclaredPythonAgent
@@ -20,6 +21,7 @@ from frontdesk.kit.ids import new_id
 from frontdesk.ports.language_model import CallActivity, ModelCallError, ModelChunks, ModelRequest, Usage
 
 CLOSE_SECONDS = 2.0
+_LAST_CALL = "last_"  # leads the id of a call behind which the answer ends
 _BREATH = 64  # events; one that never awaits would keep the loop from everybody else
 
 _logger = structlog.get_logger(__name__)
@@ -27,16 +29,37 @@ _logger = structlog.get_logger(__name__)
 
 def imported_agent(declared: DeclaredPythonAgent) -> Any:
     """The object, an agent of either form. Raises `ConfigurationError` with the file, the entry and the reason."""
-    try:
-        found = resolve_name(declared.path)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise ConfigurationError(f"{declared.place}: {declared.path} cannot be imported: {error}") from error
+    found = _imported(declared.path, declared.place)
     if not inspect.isasyncgenfunction(found) and not is_of_sdk(found):
         raise ConfigurationError(
             f"{declared.place}: {declared.path} is neither an asynchronous generator function "
             "nor an Agent of the OpenAI Agents SDK"
         )
     return found
+
+
+def imported_actions(declared: DeclaredPythonAgent) -> AgentFunction | None:
+    """The function that answers actions, if one is declared. Raises as `imported_agent` does."""
+    if declared.actions is None:
+        return None
+    found: AgentFunction = _imported(declared.actions, declared.place)
+    if not inspect.isasyncgenfunction(found):
+        raise ConfigurationError(f"{declared.place}: {declared.actions} is no asynchronous generator function")
+    return found
+
+
+def with_actions(agent: AgentFunction, actions: AgentFunction | None) -> AgentFunction:
+    """What is done with widgets goes to `actions`, what is said to the agent."""
+    if actions is None:
+        return agent
+    return lambda request: agent(request) if request.action is None else actions(request)
+
+
+def _imported(path: str, place: str) -> Any:
+    try:
+        return resolve_name(path)
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise ConfigurationError(f"{place}: {path} cannot be imported: {error}") from error
 
 
 def is_of_sdk(found: Any) -> bool:
@@ -61,7 +84,11 @@ class PythonAgent:
         self._running: set[asyncio.Task[None]] = set()
 
     async def stream(self, request: ModelRequest, take: Take) -> None:
-        step = _Step(AgentChunks(model=request.model or self._name, clock=self._clock), take)
+        chunks = AgentChunks(model=request.model or self._name, clock=self._clock)
+        if _has_ended(request):
+            take(chunks.finish(Usage()))
+            return
+        step = _Step(chunks, take)
         task = asyncio.create_task(step.run(self._function(request)))
         self._running.add(task)
         task.add_done_callback(self._settle)
@@ -128,11 +155,14 @@ class _Step:
             if _text(event.text):
                 self._take(self._chunks.text([event.text]))
         elif isinstance(event, ToolCall):
-            self._take(self._chunks.call(f"call_{new_id()}", _text(event.name), _json(event.arguments)))
+            kind = _LAST_CALL if event.is_last else "call_"
+            self._take(self._chunks.call(f"{kind}{new_id()}", _text(event.name), _json(event.arguments)))
         elif isinstance(event, Activity):
             self._take(self._chunks.activity(_activity(event)))
         elif isinstance(event, UsageReport):
             self._use(event)
+        elif isinstance(event, PART_EVENTS):
+            self._take(self._chunks.part(answer_part(event)))
         else:
             raise TypeError(f"{type(event).__name__} is no event of an agent")
 
@@ -148,6 +178,12 @@ class _Step:
         except BaseException as error:
             self.refusal = error
             raise
+
+
+def _has_ended(request: ModelRequest) -> bool:
+    """Whether the last thing that happened is the result of a call behind which nothing comes."""
+    last = request.messages[-1] if request.messages else {}
+    return last.get("role") == "tool" and str(last.get("tool_call_id")).startswith(_LAST_CALL)
 
 
 def _activity(event: Activity) -> CallActivity:

@@ -1,7 +1,7 @@
 """An `Agent` of the OpenAI Agents SDK as a function of our events.
 
-The SDK runs its loop and its own tools, which are shown as activity. It asks our configured provider, unless the agent
-brings a model of its own. Nothing is traced to anybody.
+The SDK runs its loop and its own tools, which are shown as activity and given an `AnswerContext`. It asks our
+configured provider, unless the agent brings a model of its own. Nothing is traced to anybody.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -32,6 +32,7 @@ from openai import (
 )
 
 from frontdesk.adapters.language_model import openai_wire as wire
+from frontdesk.agents.context import AnswerContext
 from frontdesk.agents.events import Activity, ActivityState, Event, Request, Text, UsageReport
 from frontdesk.ports.language_model import ModelCallError
 
@@ -62,16 +63,24 @@ class SdkAgent:
         )
 
     async def events(self, request: Request) -> AsyncIterator[Event]:
+        context = AnswerContext(request)
         try:
             running = Runner.run_streamed(
                 self._agent,
                 cast("Any", input_items(request.messages)),
+                context=context,
                 max_turns=request.steps_left,
                 run_config=await self._configured(request),
             )
             async with aclosing(cast("Any", _events(running))) as events:
                 async for event in events:
+                    for shown in context.take_shown():
+                        yield shown
                     yield event
+            for shown in context.take_shown():
+                yield shown
+            for call in context.take_calls():
+                yield call
         except MaxTurnsExceeded as error:
             raise ModelCallError("step_limit", "The agent asked its model too often without an end") from error
         except APIError as error:

@@ -15,6 +15,7 @@ from frontdesk.cli.failures import CommandError
 from frontdesk.cli.passwords import made_up_password, read_password
 from frontdesk.cli.up.data_folder import settings_for
 from frontdesk.cli.users.accounts import with_users
+from frontdesk.identity.message_limits import parse_tiers
 from frontdesk.identity.users.models import Registration, Role, User
 from frontdesk.identity.users.service import UserService
 
@@ -117,6 +118,21 @@ def role(
 
 
 @app.command()
+def tier(
+    context: typer.Context,
+    username: Username,
+    tier: Annotated[str | None, typer.Argument(help="One of CHAT_TIERS; without it the default one.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Set how much a user may send and use."""
+    if tier is not None and tier not in parse_tiers(context.obj.tiers):
+        raise CommandError(f"There is no tier {tier} in CHAT_TIERS.")
+    user = _change(context, username, lambda service, user: service.set_tier(user.id, tier))
+    _tell(user, f"now has the tier {tier or context.obj.default_tier}", as_json=as_json)
+
+
+@app.command()
 def allow(
     context: typer.Context,
     username: Username,
@@ -169,6 +185,7 @@ def _record(user: User) -> dict[str, Any]:
         "email": user.email,
         "role": user.role,
         "is_active": user.is_active,
+        "tier": user.tier,
         "permissions": {"products": user.allowed_products, "agents": user.allowed_agents},
         "created_at": user.created_at.isoformat().replace("+00:00", "Z"),
     }

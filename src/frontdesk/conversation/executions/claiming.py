@@ -3,17 +3,22 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from frontdesk.agents import repository as agents
 from frontdesk.agents.models import Agent
 from frontdesk.conversation.answer import Claim
+from frontdesk.conversation.drafts import ACTION
 from frontdesk.conversation.executions import repository as executions
+from frontdesk.conversation.executions.models import Execution
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import MessageStatus, Role
+from frontdesk.conversation.parts import repository as parts
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.kit.ids import is_id
+from frontdesk.ports.language_model import Action
 
 _EARLIER_RESULT_LENGTH = 4_000  # characters: what an earlier answer was told is context, no longer the matter
 
@@ -38,6 +43,9 @@ def claim_execution(
         return None
     messages.set_status(connection, execution_id, MessageStatus.running, at=now)
     branch = messages.list_branch(connection, execution.thread_id, execution.user_message_id, limit=context_messages)
+    steps = tool_calls.list_steps(connection, execution.id) if execution.attempt > 1 else []
+    if execution.attempt > 1:
+        parts.drop_unfinished(connection, execution.message_id, steps=len(steps))
     provider = threads.find_provider_thread(connection, execution.thread_id)
     agent_id = threads.find_agent_id(connection, execution.thread_id)
     # An id of another form is a label of the caller's own, which the allow lists know.
@@ -49,8 +57,18 @@ def claim_execution(
         conversation_id=None if provider is None else provider.conversation_id,
         agent=agent,
         lacks_agent=agent_id is not None and agent is None,
-        steps=tool_calls.list_steps(connection, execution.id) if execution.attempt > 1 else [],
+        steps=steps,
+        action=None if agent is None else _action(connection, execution),
     )
+
+
+def _action(connection: Connection, execution: Execution) -> Action | None:
+    message = messages.get(connection, execution.thread_id, execution.user_message_id)
+    told = message.metadata.get(ACTION)
+    try:
+        return None if told is None else msgspec.convert(told, Action)
+    except msgspec.ValidationError:
+        return None  # what the caller stored there is no action of ours
 
 
 def _history(

@@ -1,19 +1,23 @@
 """How an execution ends: everything that its end changes, in one transaction, by whoever holds its fence."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
 import msgspec
 from sqlalchemy import Connection
 
-from frontdesk.conversation.answer import Answer, StoredText
+from frontdesk.conversation.answer import Answer, StoredText, step_tokens
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import Execution, ExecutionState
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import MessageStatus
+from frontdesk.conversation.parts import repository as parts
+from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import ProviderThread
 from frontdesk.conversation.tool_calls import repository as tool_calls
+from frontdesk.identity.message_limits import estimated_tokens
 from frontdesk.ports.language_model import ModelCallError, Usage
 from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError
 from frontdesk.retrieval import outbox
@@ -28,7 +32,7 @@ ENDS = {
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """`text` is None when what was last stored of it stands. `announced` when the provider's chunks said so
-    themselves.
+    themselves. `spent` is what the answer cost in tokens.
     """
 
     state: ExecutionState
@@ -36,6 +40,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     usage: Usage | None = None
     conversation_id: str | None = None
+    parts: Sequence[Part] = ()
+    spent: int = 0
     announced: bool = False
     error_code: str | None = None
     error_message: str | None = None
@@ -48,6 +54,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
             model=answer.model,
             usage=answer.usage,
             conversation_id=answer.conversation_id,
+            parts=tuple(answer.parts.values()),
+            spent=answer.spent,
             announced=answer.agent_status == state.value,
             error_code=None if error is None else error.kind,
             error_message=None if error is None else error.detail,
@@ -79,6 +87,7 @@ def finish_execution(connection: Connection, execution: Execution, ending: Endin
         messages.store_answer(
             connection, execution.message_id, text=ending.text, model=ending.model, usage=ending.usage
         )
+    parts.put(connection, execution.thread_id, ending.parts)
     messages.set_status(connection, execution.id, MessageStatus(ending.state.value), at=now)
     outbox.queue_message(connection, execution.message_id, at=now)
     holder = thread.active_execution_id
@@ -94,6 +103,19 @@ def finish_execution(connection: Connection, execution: Execution, ending: Endin
     if ending.conversation_id is not None:
         _keep_conversation(connection, thread.id, ending, now=now)
     return next_id
+
+
+def stored_cost(connection: Connection, execution: Execution) -> int:
+    """What an answer that nobody runs has cost, as far as that is stored."""
+    if execution.reservation is None or not execution.attempt:
+        return 0
+    text = messages.get(connection, execution.thread_id, execution.message_id).text
+    steps = tool_calls.list_steps(connection, execution.id)
+    behind = text[sum(len(step.text) for step in steps) :]
+    asked = 0
+    if behind and execution.reservation.tokens is not None:
+        asked = execution.reservation.tokens.amount - (execution.reservation.answer_tokens or 0)
+    return asked + estimated_tokens(behind) + sum(map(step_tokens, steps))
 
 
 def last_entries(connection: Connection, execution: Execution, ending: Ending, *, held: bool) -> list[Entry]:

@@ -4,7 +4,8 @@ from enum import StrEnum
 import msgspec
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, text
 
-from frontdesk.database.types import Id, UtcDateTime, metadata
+from frontdesk.database.types import Id, Json, UtcDateTime, metadata
+from frontdesk.identity.message_limits import Reserved
 
 _ACTIVE = text("state IN ('running', 'waiting')")
 _OWNED = text("owner IS NOT NULL")
@@ -31,6 +32,7 @@ executions = Table(
     Column("cancel_requested_at", UtcDateTime),
     Column("restarts", Integer, nullable=False, server_default="0"),
     Column("resume_cursor", String(64)),
+    Column("reservation", Json),
     Index("ix_executions_thread_id_id", "thread_id", "id"),
     Index(
         "ix_executions_unfinished",
@@ -68,6 +70,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     `checkpoint_cursor` is the log's cursor up to which the answer's text is stored in its message;
     `cancel_requested_at` is when somebody in another process asked its runner to stop it. `restarts` counts the
     attempts that were given up in the middle; `resume_cursor` is how far the last one that went to wait had come.
+    `reservation` is what it may cost, where that is limited.
     """
 
     id: str
@@ -89,6 +92,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested_at: datetime | None = None
     restarts: int = 0
     resume_cursor: str | None = None
+    reservation: Reserved | None = None
 
     @property
     def resumes(self) -> bool:

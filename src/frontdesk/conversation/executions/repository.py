@@ -10,6 +10,7 @@ from frontdesk.conversation.threads.models import threads
 from frontdesk.database.prepared import Prepared
 from frontdesk.database.types import UtcDateTime
 from frontdesk.errors import NotFoundError
+from frontdesk.identity.message_limits import Reserved
 from frontdesk.ports.thread_log import StaleAttemptError
 
 _UNFINISHED = (ExecutionState.queued, ExecutionState.running, ExecutionState.waiting)
@@ -121,6 +122,8 @@ _DUE = (
 def _execution(row: Mapping[Any, Any]) -> Execution:
     values: dict[str, Any] = dict(row)
     values["state"] = ExecutionState(values["state"])
+    if values["reservation"] is not None:
+        values["reservation"] = msgspec.convert(values["reservation"], Reserved)
     return Execution(**values)
 
 
@@ -133,7 +136,8 @@ def get(connection: Connection, thread_id: str, execution_id: str) -> Execution:
 
 
 def add(connection: Connection, record: Execution) -> None:
-    _ADD.run(connection, msgspec.structs.asdict(record))
+    reservation = None if record.reservation is None else msgspec.to_builtins(record.reservation)
+    _ADD.run(connection, {**msgspec.structs.asdict(record), "reservation": reservation})
 
 
 def find_state(connection: Connection, execution_id: str) -> ExecutionState | None:

@@ -10,9 +10,10 @@ from contextlib import suppress
 from sqlalchemy import Connection
 
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.ending import Ending, finish_execution, last_entries
+from frontdesk.conversation.executions.ending import Ending, finish_execution, last_entries, stored_cost
 from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
 from frontdesk.database import Database
+from frontdesk.identity.message_limits import MessageLimits
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.thread_log import Entry, StaleAttemptError, ThreadLog
 
@@ -21,10 +22,11 @@ _POLL_SECONDS = 0.05
 
 
 class Stopper:
-    def __init__(self, *, database: Database, log: ThreadLog, clock: Clock) -> None:
+    def __init__(self, *, database: Database, log: ThreadLog, clock: Clock, limits: MessageLimits) -> None:
         self._database = database
         self._log = log
         self._clock = clock
+        self._limits = limits
 
     async def stop(self, execution: Execution) -> str | None:
         """Bring it to an end, unless another attempt takes it over meanwhile; then nothing has changed.
@@ -41,14 +43,16 @@ class Stopper:
         ending = Ending(state=ExecutionState.interrupted, text=None, model=None)
         held = execution.attempt == 0 or await self._log.holds(execution.thread_id, execution.id)
 
-        def work(connection: Connection) -> tuple[str | None, list[Entry]]:
+        def work(connection: Connection) -> tuple[str | None, list[Entry], int]:
             next_id = finish_execution(connection, execution, ending, now=self._clock.now())
-            return next_id, last_entries(connection, execution, ending, held=held)
+            spent = stored_cost(connection, execution)
+            return next_id, last_entries(connection, execution, ending, held=held), spent
 
         try:
-            next_id, entries = await self._database.write(work)
+            next_id, entries, spent = await self._database.write(work)
         except StaleAttemptError:
             return None
+        await self._limits.settle(execution.reservation, spent)
         with suppress(StaleAttemptError):  # its thread was erased, or somebody was faster
             self._log.append(execution.thread_id, execution.id, execution.attempt + 1, entries=entries)
         return next_id

@@ -1,18 +1,24 @@
 """How an execution goes to wait for somebody, and back into the queue when what it waited for has come."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import Execution, ExecutionState
 from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.parts import repository as parts
+from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.conversation.tool_calls.models import AWAITING, CallState
 from frontdesk.ports.thread_log import StaleAttemptError
 
 
-def suspend_execution(connection: Connection, execution: Execution, *, text: str, cursor: str) -> bool:
-    """Store its text as it is at the log's `cursor`, and let its runner go.
+def suspend_execution(
+    connection: Connection, execution: Execution, *, text: str, cursor: str, shown: Sequence[Part]
+) -> bool:
+    """Store its text and what it has shown beside that as it is at the log's `cursor`, and let its runner go.
 
     False, with nothing changed, when there is something to do meanwhile. Raises `StaleAttemptError`.
     """
@@ -25,6 +31,7 @@ def suspend_execution(connection: Connection, execution: Execution, *, text: str
     if not executions.suspend(connection, execution.id, attempt=execution.attempt, cursor=cursor):
         raise StaleAttemptError
     messages.checkpoint(connection, [(execution.message_id, text)])
+    parts.put(connection, execution.thread_id, shown)
     return True
 
 

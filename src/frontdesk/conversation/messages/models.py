@@ -29,6 +29,7 @@ messages = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("thread_id", "position"),
     Index("ix_messages_execution_id", "execution_id"),
+    Index("ix_messages_parent_id", "parent_id"),
 )
 
 feedback = Table(

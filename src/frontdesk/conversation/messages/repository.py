@@ -53,7 +53,7 @@ def _branch() -> Any:
 _BRANCH = Prepared(_branch())
 
 
-def _message(row: Mapping[Any, Any]) -> Message:
+def as_message(row: Mapping[Any, Any]) -> Message:
     values: dict[str, Any] = dict(row)
     values["usage"] = None if values["usage"] is None else msgspec.convert(values["usage"], Usage)
     values["role"] = Role(values["role"])
@@ -66,7 +66,7 @@ def get(connection: Connection, thread_id: str, message_id: str) -> Message:
     row = _BY_ID.one_or_none(connection, {"thread_id": thread_id, "message_id": message_id})
     if row is None:
         raise NotFoundError
-    return _message(row)
+    return as_message(row)
 
 
 def add(connection: Connection, *records: Message) -> None:
@@ -108,7 +108,7 @@ def list_page(connection: Connection, thread_id: str, *, limit: int, before: int
     if before is not None:
         statement = statement.where(messages.c.position < before)
     return [
-        _message(row)
+        as_message(row)
         for row in connection.execute(statement.order_by(messages.c.position.desc()).limit(limit)).mappings()
     ]
 
@@ -117,7 +117,7 @@ def list_following(connection: Connection, thread_id: str, *, after: int, limit:
     """Oldest first, from behind the position `after`."""
     statement = select(messages).where(messages.c.thread_id == thread_id, messages.c.position > after)
     return [
-        _message(row) for row in connection.execute(statement.order_by(messages.c.position).limit(limit)).mappings()
+        as_message(row) for row in connection.execute(statement.order_by(messages.c.position).limit(limit)).mappings()
     ]
 
 

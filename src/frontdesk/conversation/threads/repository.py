@@ -31,6 +31,9 @@ _METADATA = Prepared(select(threads.c.metadata).where(threads.c.id == bindparam(
 _PROVIDER_THREAD = Prepared(select(provider_threads).where(provider_threads.c.thread_id == bindparam("thread_id")))
 
 
+_ORDER = (threads.c.activity_at, threads.c.id)
+
+
 def _thread(row: Mapping[Any, Any]) -> Thread:
     return Thread(**row)
 
@@ -112,14 +115,15 @@ def list_page(
     limit: int,
     offset: int = 0,
     after: Thread | None = None,
+    is_ascending: bool = False,
 ) -> list[Thread]:
-    """Newest activity first; `after` continues behind a thread."""
+    """Newest activity first, or the oldest; `after` continues behind a thread."""
     statement = _own(principal, include_deleted=include_deleted)
     if after is not None:
-        statement = statement.where(
-            tuple_(threads.c.activity_at, threads.c.id) < tuple_(bindparam("activity", after.activity_at), after.id)
-        )
-    ordered = statement.order_by(threads.c.activity_at.desc(), threads.c.id.desc()).limit(limit).offset(offset)
+        place, of_after = tuple_(*_ORDER), tuple_(bindparam("activity", after.activity_at), after.id)
+        statement = statement.where(place > of_after if is_ascending else place < of_after)
+    order = _ORDER if is_ascending else [column.desc() for column in _ORDER]
+    ordered = statement.order_by(*order).limit(limit).offset(offset)
     return [_thread(row) for row in connection.execute(ordered).mappings()]
 
 

@@ -103,9 +103,9 @@ class ThreadService:
         return await self._database.read(work)
 
     async def list_threads(
-        self, principal: Principal, page: Page, *, include_deleted: bool
+        self, principal: Principal, page: Page, *, include_deleted: bool, is_ascending: bool = False
     ) -> tuple[list[Thread], int]:
-        """A page of the caller's threads, newest activity first, and how many there are."""
+        """A page of the caller's threads, newest activity first or the oldest, and how many there are."""
 
         def work(connection: Connection) -> tuple[list[Thread], int]:
             after = None
@@ -118,6 +118,7 @@ class ThreadService:
                 limit=page.limit,
                 offset=page.offset,
                 after=after,
+                is_ascending=is_ascending,
             )
             return items, threads.count(connection, principal, include_deleted=include_deleted)
 

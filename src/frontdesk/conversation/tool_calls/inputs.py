@@ -89,14 +89,19 @@ class InputService:
             now = self._clock.now()
             if decision is Decision.reject:
                 told = failure("rejected", feedback or "The user does not want this call to be made")
-                return tool_calls.settle(connection, call, content=told, error_code="rejected", now=now)
+                return tool_calls.settle(
+                    connection, call, content=told, error_code="rejected", now=now, decision=decision.value
+                )
             wanted = call.arguments
             if decision is Decision.edit:
                 wanted = self._edited(call, arguments)
             if call.state is CallState.awaiting_decision:
                 told = _decision(decision, wanted)
-                return tool_calls.settle(connection, call, content=told, error_code=None, now=now)
-            return tool_calls.approve(connection, call, arguments=wanted, state=self._next_state(call))
+                return tool_calls.settle(
+                    connection, call, content=told, error_code=None, now=now, decision=decision.value
+                )
+            state = self._next_state(call)
+            return tool_calls.approve(connection, call, arguments=wanted, state=state, decision=decision.value)
 
         return await self._bring(principal, place, answer)
 

@@ -119,9 +119,9 @@ class ToolCaller:
                 raise StaleAttemptError
             await self._make_all(answer, begun, session_id=session_id or execution.thread_id)
         calls = await self._calls(step)
-        for call in calls:
-            if call.state in AWAITING:
-                self._tell(answer, EventType.input_requested, call)
+        awaited = [call for call in calls if call.state in AWAITING]
+        for call in awaited:
+            self._tell(answer, EventType.input_requested, call, awaited=len(awaited))
         return msgspec.structs.replace(step, calls=calls)
 
     async def _make_all(self, answer: Answer, calls: Sequence[ToolCall], *, session_id: str) -> None:
@@ -236,9 +236,9 @@ class ToolCaller:
         completed = call.state is CallState.completed
         self._tell(answer, EventType.tool_call_completed if completed else EventType.tool_call_failed, call)
 
-    def _tell(self, answer: Answer, kind: EventType, call: ToolCall) -> None:
+    def _tell(self, answer: Answer, kind: EventType, call: ToolCall, **more: Any) -> None:
         execution = answer.execution
-        entry = (kind, msgspec.json.encode(told(call)))
+        entry = (kind, msgspec.json.encode({**told(call), "step": call.step, **more}))
         answer.cursor = self._log.append(execution.thread_id, execution.id, execution.attempt, entries=[entry])
 
 

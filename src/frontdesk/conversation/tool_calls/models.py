@@ -40,6 +40,7 @@ tool_calls = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("lease_until", UtcDateTime),
+    Column("decision", String(16)),
     UniqueConstraint("execution_id", "call_id"),
     Index("ix_tool_calls_thread_id_id", "thread_id", "id"),
     Index("ix_tool_calls_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
@@ -69,7 +70,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """`arguments` is JSON as text, `content` what the model is told of the result, `step` counts from 1.
 
     `attempt` is that of the execution's runner that began it. One without an execution was asked for by a caller; the
-    process that makes it holds `lease_until`.
+    process that makes it holds `lease_until`. `decision` is what somebody decided who was asked for leave.
     """
 
     id: str
@@ -87,6 +88,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     lease_until: datetime | None = None
+    decision: str | None = None
 
 
 class AnswerStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -165,26 +165,39 @@ def request_again(connection: Connection, *, call_id: str, attempt: int) -> None
 
 
 def settle(
-    connection: Connection, call: ToolCall, *, content: str, error_code: str | None, now: datetime
+    connection: Connection,
+    call: ToolCall,
+    *,
+    content: str,
+    error_code: str | None,
+    now: datetime,
+    decision: str | None = None,
 ) -> ToolCall | None:
     """Store its result unless it has one; None when it has."""
     state = CallState.completed if error_code is None else CallState.failed
     statement = (
         update(tool_calls)
         .where(tool_calls.c.id == call.id, tool_calls.c.state.not_in(SETTLED), tool_calls.c.attempt == call.attempt)
-        .values(state=state, content=content, error_code=error_code, finished_at=now, lease_until=None)
+        .values(
+            state=state,
+            content=content,
+            error_code=error_code,
+            finished_at=now,
+            lease_until=None,
+            decision=decision or call.decision,
+        )
         .returning(tool_calls)
     )
     row = connection.execute(statement).mappings().one_or_none()
     return None if row is None else _call(row)
 
 
-def approve(connection: Connection, call: ToolCall, *, arguments: str, state: CallState) -> ToolCall:
+def approve(connection: Connection, call: ToolCall, *, arguments: str, state: CallState, decision: str) -> ToolCall:
     """Let one that awaits approval be made, with these arguments."""
     statement = (
         update(tool_calls)
         .where(tool_calls.c.id == call.id, tool_calls.c.state == CallState.awaiting_approval)
-        .values(state=state, arguments=arguments)
+        .values(state=state, arguments=arguments, decision=decision)
         .returning(tool_calls)
     )
     return _call(connection.execute(statement).mappings().one())

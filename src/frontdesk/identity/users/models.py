@@ -8,6 +8,7 @@ from frontdesk.database.types import Id, Json, UtcDateTime, metadata
 
 USERNAME_LENGTH = 64
 USERNAME_KEY_LENGTH = 3 * USERNAME_LENGTH  # case folding makes at most three characters of one
+TIER_LENGTH = 32
 EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3
 
 users = Table(
@@ -23,6 +24,7 @@ users = Table(
     Column("token_version", Integer, nullable=False),
     Column("is_active", Boolean, nullable=False),
     Column("password_hash", String(255), nullable=False),
+    Column("tier", String(TIER_LENGTH)),
     # 1 for the account that found the table empty, else NULL: of two that both did, the unique index admits one.
     Column("founder", SmallInteger, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
@@ -36,7 +38,9 @@ class Role(StrEnum):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """An allow list of None permits everything. The password's hash stays out, so that no record can leak it."""
+    """An allow list of None permits everything, a tier of None is the default one. The password's hash stays out, so
+    that no record can leak it.
+    """
 
     id: str
     username: str
@@ -48,6 +52,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool
     created_at: datetime
     updated_at: datetime
+    tier: str | None = None
 
 
 class Credentials(msgspec.Struct, frozen=True):

@@ -124,6 +124,10 @@ class UserService:
         """Raises `NotFoundError`. Every token of someone who is an administrator no more dies."""
         await self._change(user_id, {"role": role}, revokes=lambda user: user.role != role and role is not Role.admin)
 
+    async def set_tier(self, user_id: str, tier: str | None) -> None:
+        """Raises `NotFoundError`. Tokens live on, with the new limits."""
+        await self._change(user_id, {"tier": tier}, revokes=lambda _: False)
+
     async def set_allow_lists(
         self, user_id: str, *, products: tuple[str, ...] | None, agents: tuple[str, ...] | None
     ) -> None:

@@ -32,6 +32,7 @@ from frontdesk.surfaces.public_chat.schemas import (
 )
 from frontdesk.surfaces.public_chat.visiting import PREFLIGHT, Visited, VisitorRoute, cross_origin
 
+PREFIX = "/public/chat-interfaces/"
 URGENT_PATHS = r"/public/chat-interfaces/[^/]+/(?:stream|executions/[^/]+/cancel)"
 _READING = failures(403, 404, 410, 422, 503)
 _WRITING = failures(400, 403, 404, 408, 409, 410, 413, 422, 429, 503)
@@ -67,7 +68,7 @@ async def _token(
 
 
 router = APIRouter(
-    prefix="/public/chat-interfaces/{slug}",
+    prefix=f"{PREFIX}{{slug}}",
     tags=["public chats"],
     route_class=VisitorRoute,
     dependencies=[Depends(_slug)],

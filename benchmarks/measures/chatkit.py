@@ -1,0 +1,93 @@
+"""What a token costs in the ChatKit protocol, here and with the package's own server: at a model's pace, where each
+token is a read and a write, and as fast as the provider can send them.
+
+Each answer is a new thread. The other server keeps everything in memory and forgets it at its end; ours stores it.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+
+from benchmarks.bench import Bench, quiet, say
+from benchmarks.client import ask_all
+from benchmarks.contenders import Contender, Provider, http_request
+from benchmarks.figures import Rows, Table
+from benchmarks.frontdesk_server import Frontdesk
+from benchmarks.programs import HOST, BenchmarkError, python
+
+TOKENS = 1_000
+STREAMS = 8
+PACED, AT_ONCE = f"scripted?tokens={TOKENS}&pause_ms=4", f"scripted?tokens={TOKENS}"
+LAST = f"t{TOKENS - 1} ".encode()
+END = b"\r\n0\r\n\r\n"
+COPIES = 2  # in its delta, and in the item that is done
+
+
+def _request(port: int, token: str, *, model: str) -> bytes:
+    content = [{"type": "input_text", "text": "How long is the coast?"}]
+    asked = {"content": content, "attachments": [], "inference_options": {"model": model}}
+    body = {"type": "threads.create", "params": {"input": asked}}
+    return http_request("POST", "/chatkit", port=port, body=body, token=token)
+
+
+class Sample(Contender):
+    name = "package"
+
+    def command(self, provider: Provider) -> list[str]:
+        return python("-m", "benchmarks.relays.chatkit_sample", provider.url, str(self.port))
+
+
+class Ours(Frontdesk):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, CHAT_TIERS='{"free": {}}')
+
+    async def secret(self) -> str:
+        answer = await self.call("POST", "/api/chatkit/session")
+        return str(json.loads(answer.body)["client_secret"])
+
+
+async def _round(contender: Contender, model: str) -> float:
+    """CPU milliseconds for 1,000 tokens."""
+    token = await contender.secret() if isinstance(contender, Ours) else ""
+    requests = [_request(contender.port, token, model=model)] * STREAMS
+    await quiet(contender)
+    before = contender.cpu_seconds()
+    done = await ask_all([contender.port], requests, concurrency=STREAMS)
+    await quiet(contender)
+    spent = contender.cpu_seconds() - before
+    wrong = [answer.status for answer in done if answer.status != 200]
+    if wrong:
+        raise BenchmarkError(f"{contender.name} answered {wrong}")
+    return spent * 1000 / STREAMS / TOKENS * 1000
+
+
+async def _check(contender: Contender) -> None:
+    """That its answer is whole, as the timed ones are not looked at."""
+    token = await contender.secret() if isinstance(contender, Ours) else ""
+    reader, writer = await asyncio.open_connection(HOST, contender.port)
+    writer.write(_request(contender.port, token, model=AT_ONCE))
+    body = b""
+    while END not in body:
+        piece = await reader.read(65_536)
+        if not piece:
+            break
+        body += piece
+    writer.close()
+    if body.count(LAST) < COPIES:
+        raise BenchmarkError(f"{contender.name} answered {body[-500:]!r}")
+
+
+async def measure(bench: Bench) -> Rows:
+    table = Table()
+    async with bench.fleet([Sample, Ours]) as (_, contenders):
+        for contender in contenders:
+            await _check(contender)
+        for number in range(bench.count(2, 5)):
+            say(f"  round {number + 1}")
+            for model, how in ((PACED, "paced"), (AT_ONCE, "at_once")):
+                sample, ours = [await _round(contender, model) for contender in contenders]
+                table.add("package", **{f"cpu_ms_per_1000_tokens_{how}": sample})
+                table.add(
+                    "frontdesk", **{f"cpu_ms_per_1000_tokens_{how}": ours, f"share_of_package_{how}": ours / sample}
+                )
+    return table.rows()

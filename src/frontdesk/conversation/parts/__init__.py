@@ -1,0 +1,1 @@
+"""What answers hold beside their text: widgets, sources, images, and calls that an agent made by itself."""

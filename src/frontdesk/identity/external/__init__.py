@@ -1,0 +1,1 @@
+"""Accounts of those who sign in elsewhere: made when they first come, and without a password."""
