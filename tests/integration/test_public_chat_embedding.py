@@ -133,6 +133,20 @@ async def test_a_name_that_leads_here_is_not_ours_once_ours_is_configured(
         assert (await chat.ask("GET", headers={"Origin": "https://chat.example"})).status_code == 200
 
 
+async def test_the_origins_of_other_surfaces_are_not_those_of_a_chat(sqlite_url: str, model_stub: ModelStub) -> None:
+    named = "https://app.example"
+    chosen = settings_for(sqlite_url, llm_enabled=True, llm_api_base=model_stub.url, cors_origins=named)
+    wants = {"Access-Control-Request-Method": "POST"}
+    async with public_chat(chosen, allowedOrigins=SITES) as chat:
+        preflight = await chat.ask("OPTIONS", "/messages", headers={"Origin": SITES[0], **wants})
+        assert preflight.status_code == 204
+        for answer in (preflight, await chat.ask("GET", headers={"Origin": SITES[0]})):
+            assert answer.headers.get_list("access-control-allow-origin") == [SITES[0]]
+        assert_failure(await chat.ask("GET", headers={"Origin": named}), 403, "origin_not_allowed")
+        builders = await chat.owner.client.options("/chat-interfaces", headers={"Origin": named, **wants})
+        assert builders.headers["access-control-allow-origin"] == named
+
+
 async def test_without_a_list_anybody_may_ask_and_nobody_with_credentials(chat: Chat) -> None:
     anyone = await build(chat.owner)
     for origin in (*SITES, "https://evil.example", "null"):

@@ -11,7 +11,7 @@ from frontdesk.public_chat.sessions.tokens import digest
 from harness.identities import settings_for
 from harness.model_stub import ModelStub
 from harness.redis import RedisServer
-from harness.visitors import Chat, assert_failure, build, public_chat
+from harness.visitors import Chat, assert_failure, build, public_chat, text_of
 
 LIMIT = 100
 
@@ -61,6 +61,21 @@ async def test_resuming_gives_no_more_messages(chat: Chat) -> None:
     await again.answer()
     for each in (visitor, again):
         assert_failure(await each.send(), 429, "rate_limited")
+
+
+async def test_a_visitors_messages_do_not_count_for_the_owner(sqlite_url: str, model_stub: ModelStub) -> None:
+    """An answer has no fewer tokens for it either: nothing of the owner's day is reserved."""
+    chosen = settings_for(
+        sqlite_url,
+        llm_enabled=True,
+        llm_api_base=model_stub.url,
+        llm_default_model="scripted?tokens=100",
+        tiers='{"free": {"messages_per_minute": 1, "tokens_per_day": 70}}',
+    )
+    async with public_chat(chosen) as chat:
+        visitor = await chat.visitor()
+        for _ in range(2):
+            assert text_of(await visitor.answer()).split()[-1] == "t99"
 
 
 async def test_sessions_of_an_address_are_counted_behind_trusted_proxies(chat: Chat) -> None:

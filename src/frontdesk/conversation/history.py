@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection
 
-from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import Execution
+from frontdesk.conversation.executions.stored_answer import read_stored_answer
 from frontdesk.conversation.messages import branch
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, Role
@@ -94,8 +94,8 @@ class History:
 
 
 def _begun(connection: Connection, thread: Thread, execution_id: str) -> Begun:
-    execution = executions.get(connection, thread.id, execution_id)
-    (entry,) = _entries(connection, [messages.get(connection, thread.id, execution.message_id)])
+    execution, message = read_stored_answer(connection, thread.id, execution_id)
+    (entry,) = _entries(connection, [message])
     return Begun(thread, execution, entry)
 
 

@@ -105,7 +105,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
     `tools` are OpenAI's `{type: "function", function}`, `max_tokens` bounds the answer. `thread_id` and `key` are for
     those who keep something themselves: a request that is made again has the same key. What has a runtime of its own
     gets an empty `model` when nobody named one, and `steps_left`: how often it may still ask a model. `action` is what
-    the last message stands for, when that was no text; `user_id` is on whose behalf it is asked.
+    the last message stands for, when that was no text; `user_id` is the thread's owner, in a public chat
+    too, whoever visits it.
     """
 
     model: str
