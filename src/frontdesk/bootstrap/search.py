@@ -6,7 +6,6 @@ from importlib.util import find_spec
 
 import structlog
 
-from frontdesk.adapters.embedder.choice import open_embedder
 from frontdesk.adapters.execution_engine.ticker import Ticker
 from frontdesk.adapters.vector_index.chroma import ChromaVectorIndex
 from frontdesk.adapters.vector_index.pgvector import PgvectorIndex
@@ -80,6 +79,8 @@ def _meaning(settings: Settings, database: Database) -> Meaning:
 
 
 async def _open_both(settings: Settings, index: VectorIndex) -> tuple[Embedder, VectorIndex]:
+    from frontdesk.adapters.embedder.choice import open_embedder  # noqa: PLC0415  numpy comes with it
+
     embedder = await open_embedder(settings)
     try:
         await index.open()

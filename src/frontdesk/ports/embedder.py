@@ -5,12 +5,13 @@ texts are for, beyond being a question or something that is to be found.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # it takes a process 36 MB and a third of a second, and many embed nothing
+    import numpy as np
+    import numpy.typing as npt
 
-Vectors = npt.NDArray[np.float32]
+Vectors: TypeAlias = "npt.NDArray[np.float32]"
 """Shape (texts, dimension), each row of unit length."""
 
 
