@@ -8,8 +8,6 @@ from chaos import budgets, limits
 from chaos.footing import Footing
 from deploy.parts.redis import RedisServer
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.mark.timeout(300)  # sign-ins are slow by design, and a round that a busy machine disturbed is repeated
 async def test_sign_ins_at_four_gateways_get_exactly_the_limit(

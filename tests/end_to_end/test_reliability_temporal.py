@@ -8,8 +8,6 @@ from chaos import drain, hops, kills, temporal_away
 from chaos.topology import Topology, scaled
 from harness.model_stub import ModelStub
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module")
 async def running_topology(model_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Topology]:

@@ -2,15 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
 from chaos import tool_kills
 from chaos.fixtures import footing
 from chaos.footing import Footing
 from harness.model_stub import ModelStub
 from harness.server import serve
-
-pytestmark = pytest.mark.alone
 
 __all__ = ["footing"]
 

@@ -25,7 +25,7 @@ TOOLS = [
     "document_exports",
     "session_events",
 ]
-SECONDS = 20
+SECONDS = 8
 SCHEMA_KEYS = {"type", "minLength", "maxLength", "minimum", "maximum", "pattern", "enum", "default"}
 CHECKS = (
     "not_a_server_error",

@@ -126,6 +126,28 @@ async def test_what_was_written_is_read(database: Database) -> None:
         assert (await noted(database))[-1] == number
 
 
+async def test_what_a_unit_reads_on_sqlite_is_of_one_moment(sqlite_url: str) -> None:
+    database = open_database(sqlite_url, pool_size=1, timeout=5)
+    path = sqlite_url.removeprefix("sqlite:///")
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def work(connection: Connection) -> list[int]:
+        counts = []
+        for _ in range(2):
+            cursor = connection.connection.cursor()
+            counts.append(cursor.execute("SELECT count(*) FROM schema_floor").fetchone()[0])
+            cursor.close()
+            other.execute("INSERT INTO schema_floor VALUES (hex(randomblob(8)))")
+        return counts
+
+    try:
+        first, second = await database.read(work)
+        assert first == second
+    finally:
+        await database.aclose()
+        other.close()
+
+
 async def test_a_closed_database_has_finished_its_units(database_url: str) -> None:
     database = open_database(database_url, pool_size=2, timeout=5)
     await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))

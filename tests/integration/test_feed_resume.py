@@ -2,6 +2,9 @@
 
 import asyncio
 
+from sqlalchemy import Connection, text
+
+from frontdesk.conversation.executions.stored_answer import read_stored_answer
 from frontdesk.ports.thread_log import EventType
 from harness.conversations import open_core, read_all
 from harness.model_stub import ModelStub
@@ -37,3 +40,30 @@ async def test_an_answer_that_ended_in_another_process_is_told_once(database_url
         events = await read_all(reader)
         told = [EventType.execution_restarted, EventType.snapshot, EventType.execution_completed]
         assert [event.type for event in events] == told
+
+
+async def test_a_stored_text_and_the_cursor_that_it_goes_to_are_read_of_one_moment(
+    postgres_url: str, model_stub: ModelStub
+) -> None:
+    """Also when they are stored between the reading of one and of the other."""
+    async with open_core(postgres_url, model_stub.url) as core:
+        thread_id = await core.thread()
+        message = await core.send(thread_id, model="scripted?tokens=3")
+        await read_all(await core.feed.join(thread_id, message.execution_id or ""))
+        locked = asyncio.Event()
+
+        def store(connection: Connection) -> None:
+            connection.execute(text("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"))
+            locked.set()
+            while not connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
+                pass  # the reader has the execution, and waits for the message
+            connection.execute(text("UPDATE executions SET checkpoint_cursor = '1-9'"))
+            connection.execute(text("UPDATE messages SET text = 'nine'"))
+
+        storing = asyncio.create_task(core.database.write(store))
+        await locked.wait()
+        execution, stored = await core.database.read(
+            lambda connection: read_stored_answer(connection, thread_id, message.execution_id or "")
+        )
+        await storing
+        assert (execution.checkpoint_cursor, stored.text) == ("1-9", "nine")

@@ -15,7 +15,7 @@ from frontdesk.conversation.answer import StoredText
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.ending import ENDS, Ending
 from frontdesk.conversation.executions.models import FINISHED, Execution
-from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.executions.stored_answer import read_stored_answer
 from frontdesk.conversation.messages.models import Message
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.database import Database
@@ -229,11 +229,7 @@ class Feed:
         raise UnavailableError("The answer is written faster than it is stored; try again", retry_after=2)
 
     async def _stored(self, thread_id: str, execution_id: str) -> tuple[Execution, Message]:
-        def work(connection: Connection) -> tuple[Execution, Message]:
-            execution = executions.get(connection, thread_id, execution_id)
-            return execution, messages.get(connection, thread_id, execution.message_id)
-
-        return await self._database.read(work)
+        return await self._database.read(lambda connection: read_stored_answer(connection, thread_id, execution_id))
 
 
 def _text_so_far(execution: Execution, message: Message) -> Event:

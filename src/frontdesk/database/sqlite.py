@@ -121,7 +121,7 @@ def _settle(future: asyncio.Future[Any], *, succeeded: bool, result: Any) -> Non
 
 def _read(engine: Engine, work: Work[T]) -> T:
     try:
-        with engine.connect() as connection:
+        with engine.begin() as connection:  # all that the work reads is of one moment
             return work(connection)
     except (OperationalError, sqlite3.OperationalError) as error:
         raise _unavailable(error) from error

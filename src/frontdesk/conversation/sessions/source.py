@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import FINISHED
+from frontdesk.conversation.executions.stored_answer import read_stored_answer
 from frontdesk.conversation.feed import AnswerReader, Feed
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
@@ -86,8 +87,7 @@ class SessionSource:
         """The message that an execution makes, and whether it is made. None when it was erased."""
 
         def work(connection: Connection) -> tuple[Message, bool]:
-            execution = executions.get(connection, thread_id, execution_id)
-            message = messages.get(connection, thread_id, execution.message_id)
+            execution, message = read_stored_answer(connection, thread_id, execution_id)
             return message, execution.state in FINISHED
 
         try:
