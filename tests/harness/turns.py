@@ -1,5 +1,5 @@
-"""Two files of tests run at a time, but beside one that is marked `alone` runs nothing: what it proves is about what a
-whole machine brings.
+"""Several files of tests run at a time, but beside one that is marked `alone` runs nothing: what that proves is about
+what a whole machine brings.
 """
 
 import fcntl

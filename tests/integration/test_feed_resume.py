@@ -55,8 +55,9 @@ async def test_a_stored_text_and_the_cursor_that_it_goes_to_are_read_of_one_mome
         def store(connection: Connection) -> None:
             connection.execute(text("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"))
             locked.set()
-            while not connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
-                pass  # the reader has the execution, and waits for the message
+            waiting = text("SELECT count(*) FROM pg_locks WHERE relation = 'messages'::regclass AND NOT granted")
+            while connection.execute(waiting).scalar_one() == 0:  # until the reader has the execution
+                connection.execute(text("SELECT pg_sleep(0.01)"))
             connection.execute(text("UPDATE executions SET checkpoint_cursor = '1-9'"))
             connection.execute(text("UPDATE messages SET text = 'nine'"))
 

@@ -263,6 +263,10 @@ def _floor(connection: Connection) -> str:
     return str(connection.execute(text("SELECT revision FROM schema_floor")).scalar_one())
 
 
+def test_programs_that_cannot_read_every_role_may_not_run(database_url: str) -> None:
+    assert on(database_url, _floor) >= "0005"
+
+
 def test_its_own_tables_are_usable_whatever_was_said(database_url: str) -> None:
     """A step back of the floor's, as of a mistake that was put right, is written too."""
     floor = on(database_url, _floor)
