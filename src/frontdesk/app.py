@@ -31,6 +31,7 @@ from frontdesk.surfaces.chat_interfaces_api import routes as interfaces
 from frontdesk.surfaces.files import routes as files
 from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
+from frontdesk.surfaces.pages import routes as pages
 from frontdesk.surfaces.public_chat import routes as visitors
 from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads
@@ -134,6 +135,7 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
     http.include_router(websocket_gateway.router, prefix=settings.api_prefix)
     http.router.routes.append(websocket_gateway.socket_route)
     http.include_router(llm_proxy.router)
+    http.include_router(pages.router)
     _include_chatkit(http, settings)
     if settings.permitted_origins:
         public = f"{settings.api_prefix}{visitors.PREFIX}"

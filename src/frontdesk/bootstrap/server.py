@@ -31,6 +31,7 @@ from frontdesk.conversation.sessions.service import SessionService
 from frontdesk.conversation.sessions.source import SessionSource
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
+from frontdesk.http.built_files import BuiltFiles
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.open_sockets import OpenSockets
 from frontdesk.http.services import Services
@@ -96,6 +97,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             usage=identity.usage,
             history=History(database),
             transcriber=_transcriber(stack, settings),
+            built=BuiltFiles.read(),
             health=_server_health(parts, core.engine, blobs=core.blobs),
             count_unfinished=core.conversation.count_unfinished,
         )

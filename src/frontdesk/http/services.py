@@ -20,6 +20,7 @@ from frontdesk.conversation.sessions.invoking import ToolInvoker
 from frontdesk.conversation.sessions.service import SessionService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
+from frontdesk.http.built_files import BuiltFiles
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.open_sockets import OpenSockets
 from frontdesk.identity.client_secrets.service import ClientSecrets
@@ -82,6 +83,7 @@ class Services(Operations):
     client_secrets: ClientSecrets
     external: ExternalIdentities
     transcriber: Transcriber | None
+    built: BuiltFiles
 
 
 def services(connection: HTTPConnection) -> Services:

@@ -1,0 +1,80 @@
+"""Debian's Chromium under test, and what a page in it did that it should not: errors, and requests to others."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import Browser, Page, async_playwright
+
+EXECUTABLE = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
+_AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """With a profile of its own, which is thrown away."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+class Watched:
+    """A page and all that it asked for and complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self._heard(message.type, message.text))
+        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+
+    def _heard(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.complaints.append(text)
+
+    def strangers(self, *known: str) -> list[str]:
+        """What was asked of others than these origins."""
+        return [url for url in self.requests if origin(url) not in known and not url.startswith(("data:", "blob:"))]
+
+    async def picture(self, name: str) -> None:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        await self.page.screenshot(path=PICTURES / f"{name}.png")
+
+    async def barriers(self) -> list[str]:
+        """What axe-core finds wrong for people who see, hear or move otherwise."""
+        context: Any = self.page
+        await self.page.evaluate(_AXE.read_text())
+        found = await context.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found["violations"]]
+
+
+def origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+@asynccontextmanager
+async def watched_page(browser: Browser, **context: Any) -> AsyncIterator[Watched]:
+    """In a browser profile of its own."""
+    profile = await browser.new_context(**context)
+    try:
+        yield Watched(await profile.new_page())
+    finally:
+        await profile.close()

@@ -1,0 +1,28 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser
+
+from harness.browser import chromium
+from harness.identities import settings_for
+from harness.model_stub import ModelStub
+from harness.visitors import Chat, public_chat
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def chat(module_database_url: str, model_stub: ModelStub) -> AsyncIterator[Chat]:
+    chosen = settings_for(
+        module_database_url,
+        llm_enabled=True,
+        llm_api_base=model_stub.url,
+        llm_default_model="scripted?echo=1",
+        visitor_sessions_per_address=10_000,
+    )
+    async with public_chat(chosen) as opened:
+        yield opened

@@ -1,0 +1,344 @@
+/** A conversation as a page shows it. Owns its messages and how they stand; knows no element and no API.
+ *
+ * Everything that an API tells is shown once, whatever the order in which history, stream and own actions come.
+ */
+import { computed, ref, shallowReactive, shallowRef, triggerRef } from "vue";
+import { latestBelow, shownBranch } from "./branches";
+import { merge } from "./merging";
+import {
+  type ChatEvent,
+  type ChatMessage,
+  type Connection,
+  type Draft,
+  type Failure,
+  isUnderWay,
+  newKey,
+  type ToolCall,
+} from "./model";
+import { failureOf, type Sink, type Transport, type Watch } from "./transport";
+
+export interface Outgoing {
+  text: string;
+  attachments?: Draft["attachments"];
+  model?: string;
+  /** The message that this one takes the place of, in a branch of its own. */
+  instead?: ChatMessage;
+}
+
+type Schedule = (work: () => void) => void;
+
+export type Conversation = ReturnType<typeof converse>;
+
+export function converse(transport: Transport, schedule: Schedule = eachFrame) {
+  const messages = shallowRef<ChatMessage[]>([]);
+  const leaf = ref<string | null>(null);
+  const connection = ref<Connection>("idle");
+  const active = ref<string | null>(null);
+  const over = ref<Failure | null>(null);
+  const loading = ref(true);
+  const hasMore = ref(false);
+  const trouble = ref<Failure | null>(null);
+  const stopping = ref(false);
+  const texts = new Map<ChatMessage, string>();
+  const ended = new Set<string>();
+  const known = new Set<string>();
+  const drafts = new Map<string, Draft>();
+  let scheduled = false;
+  let watch: Watch | null = null;
+  let isClosed = false;
+
+  const shown = computed(() => shownBranch(messages.value, leaf.value));
+
+  const sink: Sink = {
+    event: (event) => told(event),
+    connection: (state) => {
+      connection.value = state;
+    },
+    over: (failure) => {
+      over.value = failure;
+      connection.value = "idle";
+      active.value = null;
+    },
+  };
+
+  async function open(): Promise<void> {
+    loading.value = true;
+    trouble.value = null;
+    try {
+      await refresh();
+    } catch (error) {
+      trouble.value = failureOf(error);
+      if (trouble.value.code.startsWith("session_")) over.value = trouble.value;
+    } finally {
+      loading.value = false;
+    }
+    if (over.value === null && !isClosed) watch ??= transport.watch(sink);
+    if (active.value !== null) watch?.expect(active.value);
+  }
+
+  async function refresh(): Promise<void> {
+    const snapshot = await transport.load();
+    const first = messages.value.length === 0;
+    messages.value = merge(
+      messages.value,
+      snapshot.messages.map((each) => shallowReactive(each)),
+    );
+    if (first) hasMore.value = snapshot.hasMore;
+    if (snapshot.executionId !== null && !ended.has(snapshot.executionId)) active.value = snapshot.executionId;
+  }
+
+  function told(event: ChatEvent): void {
+    switch (event.type) {
+      case "connected":
+        return connected(event.executionId);
+      case "text":
+        return append(answer(event.executionId, event.messageId), event.text, event.reset === true);
+      case "call":
+        return upsertCall(answer(event.executionId, event.messageId), event.call);
+      case "settled":
+        return settle(answer(event.executionId, event.message.id ?? undefined), event.message);
+      default:
+        return end(event);
+    }
+  }
+
+  function connected(executionId: string | null): void {
+    if (executionId !== null && !ended.has(executionId)) active.value = executionId;
+    if (!loading.value) void refresh().catch(() => undefined);
+  }
+
+  /** The message of an answer, which is made when it is first heard of. */
+  function answer(executionId: string, id?: string): ChatMessage {
+    if (!ended.has(executionId)) active.value = executionId;
+    const found = messages.value.findLast(
+      (each) => isAnswerOf(each, executionId) || (each.role === "assistant" && id !== undefined && each.id === id),
+    );
+    if (found) {
+      found.executionId ??= executionId;
+      found.id ??= id ?? null;
+      return found;
+    }
+    const before = messages.value.findLast((each) => each.executionId === executionId);
+    const made = shallowReactive<ChatMessage>({
+      ...blank("assistant", "running"),
+      id: id ?? null,
+      key: id ?? newKey(),
+      executionId,
+      ...(before?.parentId !== undefined && { parentId: before.id }),
+    });
+    messages.value = [...messages.value, made];
+    if (!known.has(executionId)) void refresh().catch(() => undefined); // somebody asked in another tab
+    known.add(executionId);
+    return made;
+  }
+
+  function append(message: ChatMessage, text: string, reset: boolean): void {
+    if (ended.has(message.executionId ?? "")) return;
+    texts.set(message, reset ? text : (texts.get(message) ?? message.text) + text);
+    if (scheduled) return;
+    scheduled = true;
+    schedule(flush);
+  }
+
+  function flush(): void {
+    scheduled = false;
+    for (const [message, text] of texts) {
+      message.text = text;
+      if (message.status === "queued") message.status = "running";
+    }
+    texts.clear();
+  }
+
+  function upsertCall(message: ChatMessage, call: ToolCall): void {
+    const place = message.calls.findIndex((each) => each.id === call.id);
+    message.calls = place < 0 ? [...message.calls, call] : message.calls.with(place, call);
+  }
+
+  function settle(message: ChatMessage, stored: ChatMessage): void {
+    texts.delete(message);
+    const { key: _key, executionId: _execution, ...rest } = stored;
+    Object.assign(message, rest);
+  }
+
+  function end(event: ChatEvent & { type: "ended" | "failed" }): void {
+    flush();
+    ended.add(event.executionId);
+    if (active.value === event.executionId) active.value = null;
+    stopping.value = false;
+    if (event.type === "failed") Object.assign(answer(event.executionId), { status: "failed", failure: event.failure });
+    else {
+      const message = messages.value.findLast((each) => isAnswerOf(each, event.executionId));
+      if (message) message.status = event.status;
+    }
+    for (const each of messages.value) if (isAnswerOf(each, event.executionId)) each.calls = each.calls.map(givenUp);
+    triggerRef(messages);
+  }
+
+  async function send(outgoing: Outgoing): Promise<void> {
+    const key = newKey();
+    const last = shown.value.at(-1)?.message;
+    const parentId = outgoing.instead ? outgoing.instead.parentId : last?.parentId === undefined ? undefined : last.id;
+    const attachments = outgoing.attachments ?? [];
+    drafts.set(key, { text: outgoing.text, attachments, key, parentId, model: outgoing.model });
+    const mine = shallowReactive<ChatMessage>({
+      ...blank("user", "sending"),
+      key,
+      text: outgoing.text,
+      attachments,
+      ...(parentId !== undefined && { parentId }),
+    });
+    messages.value = [...messages.value, mine];
+    leaf.value = null;
+    await deliver(mine);
+  }
+
+  async function deliver(mine: ChatMessage): Promise<void> {
+    const draft = drafts.get(mine.key);
+    if (draft === undefined) return;
+    mine.status = "sending";
+    mine.failure = undefined;
+    try {
+      const sent = await transport.send(draft);
+      mine.status = "completed";
+      mine.executionId = sent.executionId ?? undefined;
+      mine.id ??= sent.messageId ?? null;
+      if (sent.parentId !== undefined) mine.parentId = sent.parentId;
+      triggerRef(messages);
+      drafts.delete(mine.key);
+      await expect(sent.executionId);
+    } catch (error) {
+      mine.status = "unsent";
+      mine.failure = failureOf(error);
+      if (mine.failure.code.startsWith("session_")) sink.over(mine.failure);
+    }
+  }
+
+  async function expect(executionId: string | null): Promise<void> {
+    if (executionId === null) return;
+    known.add(executionId);
+    if (!ended.has(executionId)) active.value = executionId;
+    watch ??= transport.watch(sink);
+    watch.expect(executionId);
+  }
+
+  function forget(mine: ChatMessage): void {
+    drafts.delete(mine.key);
+    messages.value = messages.value.filter((each) => each !== mine);
+  }
+
+  async function stop(): Promise<void> {
+    if (active.value === null || stopping.value) return;
+    stopping.value = true;
+    await attempt(transport.stop(active.value));
+    stopping.value = false;
+  }
+
+  async function regenerate(message: ChatMessage): Promise<void> {
+    leaf.value = null;
+    if (transport.regenerate && message.id !== null) {
+      const executionId = await attempt(transport.regenerate(message));
+      if (executionId === undefined) return;
+      await expect(executionId);
+      await attempt(refresh());
+      return;
+    }
+    const question = messages.value.slice(0, messages.value.indexOf(message)).findLast((each) => each.role === "user");
+    if (question) await send({ text: question.text, attachments: question.attachments });
+  }
+
+  async function rate(message: ChatMessage, kind: "positive" | "negative"): Promise<void> {
+    const before = message.feedback;
+    message.feedback = kind;
+    if ((await attempt(transport.rate?.(message, kind).then(() => true))) === undefined) message.feedback = before;
+  }
+
+  async function decide(message: ChatMessage, callId: string, decision: "approve" | "reject"): Promise<void> {
+    if (message.executionId) await attempt(transport.decide?.(message.executionId, callId, decision));
+  }
+
+  async function loadEarlier(): Promise<void> {
+    const first = messages.value.find((each) => each.id !== null);
+    if (!first || !hasMore.value) return;
+    hasMore.value = false;
+    const page = await attempt(transport.earlier(first));
+    if (page === undefined) {
+      hasMore.value = true;
+      return;
+    }
+    const there = new Set(messages.value.map((each) => each.id));
+    const older = page.messages.filter((each) => !there.has(each.id)).map((each) => shallowReactive(each));
+    messages.value = [...older, ...messages.value];
+    hasMore.value = page.hasMore;
+  }
+
+  /** Undefined when it failed, which the page then says. */
+  async function attempt<T>(work: Promise<T> | undefined): Promise<T | undefined> {
+    try {
+      return await work;
+    } catch (error) {
+      trouble.value = failureOf(error);
+      return undefined;
+    }
+  }
+
+  function choose(message: ChatMessage): void {
+    leaf.value = latestBelow(messages.value, message).id;
+  }
+
+  function close(): void {
+    isClosed = true;
+    watch?.close();
+  }
+
+  return {
+    transport,
+    messages,
+    shown,
+    connection,
+    active,
+    over,
+    loading,
+    hasMore,
+    trouble,
+    stopping,
+    open,
+    refresh,
+    send,
+    deliver,
+    forget,
+    stop,
+    regenerate,
+    rate,
+    decide,
+    loadEarlier,
+    choose,
+    close,
+  };
+}
+
+export function isWaiting(conversation: Conversation): boolean {
+  const last = conversation.shown.value.at(-1)?.message;
+  if (conversation.active.value === null) return false;
+  return (
+    last === undefined || last.role === "user" || (isUnderWay(last) && last.text === "" && last.calls.length === 0)
+  );
+}
+
+function isAnswerOf(message: ChatMessage, executionId: string): boolean {
+  return message.role === "assistant" && message.executionId === executionId;
+}
+
+/** Behind an answer's end no call is under way. */
+function givenUp(call: ToolCall): ToolCall {
+  return call.status === "completed" ? call : { ...call, status: "failed", needsApproval: false };
+}
+
+function blank(role: ChatMessage["role"], status: ChatMessage["status"]): ChatMessage {
+  return { key: newKey(), id: null, role, text: "", status, at: new Date(), attachments: [], calls: [], citations: [] };
+}
+
+/** What arrives between two frames is shown in one. A page that nobody sees has no frames. */
+function eachFrame(work: () => void): void {
+  if (document.visibilityState === "visible") requestAnimationFrame(work);
+  else setTimeout(work, 200);
+}

@@ -1,0 +1,39 @@
+/** What the page has, and what the server has stored, as one list in the server's order. */
+import { type ChatMessage, isUnderWay } from "./model";
+
+/** Objects that the page shows already stay, so that nothing on the screen is made again. */
+export function merge(here: readonly ChatMessage[], stored: readonly ChatMessage[]): ChatMessage[] {
+  const byId = new Map(here.filter((each) => each.id !== null).map((each) => [each.id, each]));
+  const storedIds = new Set(stored.map((each) => each.id));
+  const mine = here.filter((each) => each.id === null && each.role === "user" && each.status === "completed");
+  const adopted = new Set<ChatMessage>();
+  const merged = stored.map((each) => {
+    const same = byId.get(each.id) ?? adopt(each, mine, adopted);
+    return same === undefined ? each : update(same, each);
+  });
+  const firstStored = stored[0]?.id ?? null;
+  const older = here.filter((each) => firstStored !== null && each.id !== null && each.id < firstStored);
+  const newer = here.filter((each) => !storedIds.has(each.id) && !adopted.has(each) && !older.includes(each));
+  return [...older, ...merged, ...newer];
+}
+
+/** A message of ours that was acknowledged without its id is the first stored one of the same text. */
+function adopt(stored: ChatMessage, mine: ChatMessage[], adopted: Set<ChatMessage>): ChatMessage | undefined {
+  if (stored.role !== "user") return undefined;
+  const found = mine.find((each) => !adopted.has(each) && each.text === stored.text);
+  if (found) adopted.add(found);
+  return found;
+}
+
+/** An answer that streams here is further than what is stored of it, until that is whole. */
+function update(here: ChatMessage, stored: ChatMessage): ChatMessage {
+  const { key: _key, text, status, calls, executionId, ...rest } = stored;
+  Object.assign(here, rest);
+  here.executionId ??= executionId;
+  if (!isUnderWay(here) || !isUnderWay(stored)) {
+    here.text = text;
+    here.status = status;
+    if (calls.length > 0) here.calls = calls;
+  }
+  return here;
+}

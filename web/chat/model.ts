@@ -1,0 +1,88 @@
+/** What a conversation consists of, as it is shown: one shape, whatever API it came from. */
+
+export type Role = "user" | "assistant" | "system";
+
+/** `sending` and `unsent` are this page's own: of a message that the server has not acknowledged. */
+export type MessageStatus = "sending" | "unsent" | "queued" | "running" | "completed" | "failed" | "interrupted";
+
+export type CallStatus = "running" | "waiting" | "completed" | "failed";
+
+export interface ToolCall {
+  id: string;
+  name: string;
+  status: CallStatus;
+  arguments?: unknown;
+  result?: unknown;
+  error?: string;
+  /** Whom the call waits for: somebody who agrees to it. */
+  needsApproval?: boolean;
+}
+
+export interface Attachment {
+  name: string;
+  mediaType: string;
+  size: number;
+  url?: string;
+  /** What the API calls the file when a message is sent with it. */
+  reference: unknown;
+}
+
+export interface Citation {
+  source: string;
+  url?: string;
+  quote?: string;
+  page?: number;
+}
+
+export interface Failure {
+  code: string;
+  message: string;
+  /** Seconds after which it makes sense to try again. */
+  retryAfter?: number;
+}
+
+export interface ChatMessage {
+  /** Stays the same while the message becomes known to the server, which gives it its `id`. */
+  key: string;
+  id: string | null;
+  role: Role;
+  text: string;
+  status: MessageStatus;
+  at: Date;
+  attachments: Attachment[];
+  calls: ToolCall[];
+  citations: Citation[];
+  executionId?: string;
+  parentId?: string | null;
+  model?: string;
+  failure?: Failure;
+  feedback?: "positive" | "negative";
+}
+
+export interface Draft {
+  text: string;
+  attachments: Attachment[];
+  /** Repeating a draft with its key sends it once. */
+  key: string;
+  /** The message from which it continues; the latest when left out. */
+  parentId?: string | null;
+  model?: string;
+}
+
+export type ChatEvent =
+  | { type: "connected"; executionId: string | null }
+  | { type: "text"; executionId: string; messageId?: string; text: string; reset?: boolean }
+  | { type: "call"; executionId: string; messageId?: string; call: ToolCall }
+  | { type: "settled"; executionId: string; message: ChatMessage }
+  | { type: "ended"; executionId: string; status: "completed" | "interrupted" }
+  | { type: "failed"; executionId: string; failure: Failure };
+
+export type Connection = "idle" | "connecting" | "open" | "lost";
+
+export function isUnderWay(message: ChatMessage): boolean {
+  return message.status === "queued" || message.status === "running";
+}
+
+export function newKey(): string {
+  return crypto.randomUUID?.() ?? `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+}

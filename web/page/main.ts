@@ -1,0 +1,20 @@
+import { createApp } from "vue";
+import "../chat/styles/tokens.css";
+import "../chat/styles/chat.css";
+import "./page.css";
+import { LANGUAGE, languageOf } from "../chat";
+import ChatPage from "./ChatPage.vue";
+import { given } from "./interface";
+import { applyTheme } from "./theme";
+import { Visit } from "./visit";
+
+async function start(): Promise<void> {
+  const page = given();
+  const visit = new Visit(page);
+  applyTheme(page.interface);
+  const [language] = await Promise.all([languageOf(page.interface.locale), visit.resume().catch(() => undefined)]);
+  document.documentElement.dir = language.direction;
+  createApp(ChatPage, { page, visit }).provide(LANGUAGE, language).mount("#app");
+}
+
+void start();

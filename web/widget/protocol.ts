@@ -1,0 +1,36 @@
+/** What a host page's widget and the chat in its frame say to each other. Both sides look at where a message is from
+ *  before they look at it; what is not one of these is not for them.
+ */
+export type FromHost = { type: "shown"; isShown: boolean } | { type: "identify"; identity: string };
+export type FromFrame =
+  | { type: "ready" }
+  | { type: "close" }
+  | { type: "unread"; count: number }
+  | { type: "refused"; code: string };
+
+const MARK = "frontdesk/1";
+
+export function wrapped<Message extends FromHost | FromFrame>(message: Message): Message & { protocol: string } {
+  return { ...message, protocol: MARK };
+}
+
+export function fromHost(data: unknown): FromHost | undefined {
+  const told = marked(data);
+  if (told?.type === "shown" && typeof told.isShown === "boolean") return { type: "shown", isShown: told.isShown };
+  if (told?.type === "identify" && typeof told.identity === "string")
+    return { type: "identify", identity: told.identity };
+  return undefined;
+}
+
+export function fromFrame(data: unknown): FromFrame | undefined {
+  const told = marked(data);
+  if (told?.type === "ready" || told?.type === "close") return { type: told.type };
+  if (told?.type === "unread" && typeof told.count === "number") return { type: "unread", count: told.count };
+  if (told?.type === "refused" && typeof told.code === "string") return { type: "refused", code: told.code };
+  return undefined;
+}
+
+function marked(data: unknown): Record<string, unknown> | undefined {
+  const told = typeof data === "object" && data !== null ? (data as Record<string, unknown>) : undefined;
+  return told?.protocol === MARK ? told : undefined;
+}
