@@ -8,21 +8,27 @@ DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
 # OpenAI's client for Node, which the tests call with, and the types that its widget publishes.
 CLIENTS := tests/clients/node_modules/.package-lock.json
+# The pages for browsers: what builds them, and the last file that is built.
+WEB_PACKAGES := web/node_modules/.package-lock.json
+WEB := src/frontdesk/built/manifest.json
+WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -name '*.test.ts')
 
 # A program that is needed, and Debian's package that has it.
 define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up up-scaled example-documents test check format bench chaos chaos-long histories locks clean
+.PHONY: help up web up-scaled example-documents test check format bench chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-up: $(VENV)/run.installed ## install what is missing and run everything on this machine, on port 8009
+up: $(VENV)/run.installed $(WEB) ## install what is missing and run everything on this machine, on port 8009
 	@$(BIN)/frontdesk up $(ARGS)
 
-up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: nginx, replicas, workers, PostgreSQL, Redis, Temporal
+web: $(WEB) ## build the pages for browsers, which `up` and `test` do by themselves
+
+up-scaled: $(VENV)/dev.installed $(WEB) ## the same as it stands on several machines: nginx, replicas, workers, PostgreSQL, Redis, Temporal
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	@$(BIN)/python -m deploy.scaled $(ARGS)
@@ -30,22 +36,26 @@ up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: n
 example-documents: $(VENV)/dev.installed ## the gateway before the example document back end, on port 8009 (ARGS="--stub": a scripted model)
 	@PYTHONPATH=src:. $(BIN)/python -m deploy.documents $(ARGS)
 
-test: $(VENV)/dev.installed $(CLIENTS) ## run the tests (ARGS="-k name" narrows them)
+test: $(VENV)/dev.installed $(CLIENTS) $(WEB) ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
+	$(call need,chromium,chromium)
+	@cd web && npm test --silent
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
+check: $(VENV)/dev.installed $(WEB_PACKAGES) ## everything that CI checks beside the tests: lint, format, types, layers, sizes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/size_report.py
+	cd web && npm run --silent check
 
-format: $(VENV)/dev.installed ## put the code into the house's format
+format: $(VENV)/dev.installed $(WEB_PACKAGES) ## put the code into the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	cd web && npm run --silent format
 
 bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes (ARGS="--quick"; BENCH_PEERS=1 adds LiteLLM)
 	$(call need,nginx,nginx-light)
@@ -82,11 +92,20 @@ locks: $(VENV)/dev.installed ## resolve the dependencies again and write the has
 		--python-version 3.11 - -o requirements/model.txt
 
 clean: ## remove what was installed and built
-	rm -rf $(VENV) tests/clients/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) tests/clients/node_modules web/node_modules src/frontdesk/built build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(CLIENTS): tests/clients/package-lock.json
 	$(call need,npm,npm)
 	cd tests/clients && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+$(WEB_PACKAGES): web/package-lock.json
+	$(call need,npm,npm)
+	cd web && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+$(WEB): $(WEB_PACKAGES) $(WEB_SOURCES)
+	cd web && npm run --silent build
 	@touch $@
 
 # A fresh Debian has Python without venv.

@@ -21,5 +21,5 @@ export default defineConfig({
       output: { entryFileNames: "[name]-[hash].js", chunkFileNames: "[name]-[hash].js" },
     },
   },
-  test: { environment: "jsdom", include: ["**/*.test.ts"], restoreMocks: true },
+  test: { include: ["**/*.test.ts"], testTimeout: 60_000 },
 });

@@ -4,6 +4,7 @@
  */
 import { computed, ref, shallowReactive, shallowRef, triggerRef } from "vue";
 import { latestBelow, shownBranch } from "./branches";
+import { eachFrame, GrowingTexts, type Schedule } from "./growing";
 import { merge } from "./merging";
 import {
   type ChatEvent,
@@ -25,8 +26,6 @@ export interface Outgoing {
   instead?: ChatMessage;
 }
 
-type Schedule = (work: () => void) => void;
-
 export type Conversation = ReturnType<typeof converse>;
 
 export function converse(transport: Transport, schedule: Schedule = eachFrame) {
@@ -39,11 +38,10 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
   const hasMore = ref(false);
   const trouble = ref<Failure | null>(null);
   const stopping = ref(false);
-  const texts = new Map<ChatMessage, string>();
+  const texts = new GrowingTexts(schedule);
   const ended = new Set<string>();
   const known = new Set<string>();
   const drafts = new Map<string, Draft>();
-  let scheduled = false;
   let watch: Watch | null = null;
   let isClosed = false;
 
@@ -93,6 +91,8 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
         return connected(event.executionId);
       case "text":
         return append(answer(event.executionId, event.messageId), event.text, event.reset === true);
+      case "reading":
+        return read(event);
       case "call":
         return upsertCall(answer(event.executionId, event.messageId), event.call);
       case "settled":
@@ -110,9 +110,7 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
   /** The message of an answer, which is made when it is first heard of. */
   function answer(executionId: string, id?: string): ChatMessage {
     if (!ended.has(executionId)) active.value = executionId;
-    const found = messages.value.findLast(
-      (each) => isAnswerOf(each, executionId) || (each.role === "assistant" && id !== undefined && each.id === id),
-    );
+    const found = messages.value.findLast((each) => isAnswerOf(each, executionId) || isAnswerWith(each, id));
     if (found) {
       found.executionId ??= executionId;
       found.id ??= id ?? null;
@@ -133,20 +131,14 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
   }
 
   function append(message: ChatMessage, text: string, reset: boolean): void {
-    if (ended.has(message.executionId ?? "")) return;
-    texts.set(message, reset ? text : (texts.get(message) ?? message.text) + text);
-    if (scheduled) return;
-    scheduled = true;
-    schedule(flush);
+    if (!ended.has(message.executionId ?? "")) texts.add(message, text, reset);
   }
 
-  function flush(): void {
-    scheduled = false;
-    for (const [message, text] of texts) {
-      message.text = text;
-      if (message.status === "queued") message.status = "running";
+  function read({ executionId, name, progress, trouble }: ChatEvent & { type: "reading" }): void {
+    for (const each of messages.value) {
+      if (each.role !== "user" || each.executionId !== executionId) continue;
+      each.attachments = each.attachments.map((file) => (file.name === name ? { ...file, progress, trouble } : file));
     }
-    texts.clear();
   }
 
   function upsertCall(message: ChatMessage, call: ToolCall): void {
@@ -155,13 +147,12 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
   }
 
   function settle(message: ChatMessage, stored: ChatMessage): void {
-    texts.delete(message);
-    const { key: _key, executionId: _execution, ...rest } = stored;
-    Object.assign(message, rest);
+    texts.drop(message);
+    Object.assign(message, stored, { key: message.key, executionId: message.executionId });
   }
 
   function end(event: ChatEvent & { type: "ended" | "failed" }): void {
-    flush();
+    texts.flush();
     ended.add(event.executionId);
     if (active.value === event.executionId) active.value = null;
     stopping.value = false;
@@ -328,6 +319,10 @@ function isAnswerOf(message: ChatMessage, executionId: string): boolean {
   return message.role === "assistant" && message.executionId === executionId;
 }
 
+function isAnswerWith(message: ChatMessage, id: string | undefined): boolean {
+  return id !== undefined && message.id === id && message.role === "assistant";
+}
+
 /** Behind an answer's end no call is under way. */
 function givenUp(call: ToolCall): ToolCall {
   return call.status === "completed" ? call : { ...call, status: "failed", needsApproval: false };
@@ -335,10 +330,4 @@ function givenUp(call: ToolCall): ToolCall {
 
 function blank(role: ChatMessage["role"], status: ChatMessage["status"]): ChatMessage {
   return { key: newKey(), id: null, role, text: "", status, at: new Date(), attachments: [], calls: [], citations: [] };
-}
-
-/** What arrives between two frames is shown in one. A page that nobody sees has no frames. */
-function eachFrame(work: () => void): void {
-  if (document.visibilityState === "visible") requestAnimationFrame(work);
-  else setTimeout(work, 200);
 }

@@ -27,13 +27,10 @@ function adopt(stored: ChatMessage, mine: ChatMessage[], adopted: Set<ChatMessag
 
 /** An answer that streams here is further than what is stored of it, until that is whole. */
 function update(here: ChatMessage, stored: ChatMessage): ChatMessage {
-  const { key: _key, text, status, calls, executionId, ...rest } = stored;
-  Object.assign(here, rest);
-  here.executionId ??= executionId;
-  if (!isUnderWay(here) || !isUnderWay(stored)) {
-    here.text = text;
-    here.status = status;
-    if (calls.length > 0) here.calls = calls;
-  }
+  const isBehind = isUnderWay(here) && isUnderWay(stored);
+  const kept = { key: here.key, executionId: here.executionId ?? stored.executionId };
+  const grown = isBehind ? { text: here.text, status: here.status } : {};
+  const calls = isBehind || stored.calls.length === 0 ? here.calls : stored.calls;
+  Object.assign(here, stored, kept, grown, { calls, feedback: here.feedback });
   return here;
 }

@@ -25,6 +25,10 @@ export interface Attachment {
   url?: string;
   /** What the API calls the file when a message is sent with it. */
   reference: unknown;
+  /** How much of it has been read for the answer, from 0 to 1; left out, all that there is to read. */
+  progress?: number;
+  /** Why it could not be read. */
+  trouble?: string;
 }
 
 export interface Citation {
@@ -72,6 +76,7 @@ export interface Draft {
 export type ChatEvent =
   | { type: "connected"; executionId: string | null }
   | { type: "text"; executionId: string; messageId?: string; text: string; reset?: boolean }
+  | { type: "reading"; executionId: string; name: string; progress?: number; trouble?: string }
   | { type: "call"; executionId: string; messageId?: string; call: ToolCall }
   | { type: "settled"; executionId: string; message: ChatMessage }
   | { type: "ended"; executionId: string; status: "completed" | "interrupted" }

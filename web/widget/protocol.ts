@@ -3,10 +3,7 @@
  */
 export type FromHost = { type: "shown"; isShown: boolean } | { type: "identify"; identity: string };
 export type FromFrame =
-  | { type: "ready" }
-  | { type: "close" }
-  | { type: "unread"; count: number }
-  | { type: "refused"; code: string };
+  { type: "ready" } | { type: "close" } | { type: "unread"; count: number } | { type: "refused"; code: string };
 
 const MARK = "frontdesk/1";
 

@@ -1,30 +1,24 @@
 /** A source that an answer names, in the few shapes that the surfaces use for it. */
 import type { Citation } from "../model";
 
-interface WireCitation {
-  source?: string | { name?: string; url?: string; uri?: string; type?: string };
-  sourceName?: string;
-  title?: string;
-  url?: string;
-  content?: string;
-  quote?: string;
-  text?: string;
-  page?: number;
+export interface WireCitation {
+  source?: { name?: string; url?: string | null };
+  label?: string | null;
+  excerpt?: string | null;
+  span?: { page?: number | null } | null;
 }
 
-export function citationOf(wire: unknown): Citation {
-  const told = (typeof wire === "object" && wire !== null ? wire : {}) as WireCitation;
-  const source = typeof told.source === "object" ? told.source : { name: told.source };
-  const url = webAddress(told.url ?? source.url ?? source.uri);
+export function citationOf({ source, label, excerpt, span }: WireCitation): Citation {
+  const url = webAddress(source?.url);
   return {
-    source: told.title ?? told.sourceName ?? source.name ?? url ?? "",
+    source: source?.name || label || url || "",
     url,
-    quote: told.quote ?? told.content ?? told.text,
-    page: typeof told.page === "number" ? told.page : undefined,
+    quote: excerpt ?? undefined,
+    page: span?.page ?? undefined,
   };
 }
 
 /** Only what a browser may open as a page. */
-export function webAddress(address: string | undefined): string | undefined {
-  return address !== undefined && /^https?:\/\//i.test(address) ? address : undefined;
+export function webAddress(address: string | null | undefined): string | undefined {
+  return address && /^https?:\/\//i.test(address) ? address : undefined;
 }

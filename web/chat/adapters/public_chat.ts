@@ -22,7 +22,7 @@ import {
   type UploadLimits,
   type Watch,
 } from "../transport";
-import { citationOf } from "./citations";
+import { citationOf, webAddress, type WireCitation } from "./citations";
 import { ask, reach, sendFile } from "./http";
 
 export interface WireMessage {
@@ -31,21 +31,29 @@ export interface WireMessage {
   content: string;
   status: MessageStatus;
   timestamp: string;
-  attachments: unknown[];
+  attachments: WireAttachment[];
   toolCalls: { id: string; name: string; status: CallStatus }[];
-  citations: unknown[];
+  citations: WireCitation[];
 }
 
-interface WireFile {
-  uri?: string;
-  gcsUri?: string;
-  downloadUrl?: string;
-  filename?: string;
-  fileName?: string;
-  name?: string;
-  size?: number;
-  fileSize?: number;
-  mimeType?: string;
+/** A file that was uploaded. */
+interface WireUpload {
+  uri: string;
+  downloadUrl: string;
+  filename: string;
+  size: number;
+  mimeType: string;
+}
+
+/** A file or a link of a message. */
+interface WireAttachment {
+  type: "file" | "url";
+  name: string;
+  url?: string | null;
+  downloadUrl?: string | null;
+  mimeType?: string | null;
+  size?: number | null;
+  error?: { message: string } | null;
 }
 
 /** Who the visitor is, opened when it is first needed: looking at a page makes no session. */
@@ -88,8 +96,12 @@ export class PublicChat implements Transport {
 
   async upload(file: File, onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Attachment> {
     await this.session.open();
-    const told = await sendFile<WireFile>(`${this.root}/upload`, file, { headers: this.headers(), onProgress, signal });
-    return attachmentOf(told, file);
+    const told = await sendFile<WireUpload>(`${this.root}/upload`, file, {
+      headers: this.headers(),
+      onProgress,
+      signal,
+    });
+    return uploadOf(told);
   }
 
   watch(sink: Sink): Watch {
@@ -152,27 +164,26 @@ export function messageOf(wire: WireMessage): ChatMessage {
     text: wire.content,
     status: wire.status,
     at: new Date(wire.timestamp),
-    attachments: (wire.attachments ?? []).map((each) => attachmentOf(each as WireFile)),
-    calls: (wire.toolCalls ?? []).map(callOf),
-    citations: (wire.citations ?? []).map(citationOf),
+    attachments: wire.attachments.map(attachmentOf),
+    calls: wire.toolCalls.map(callOf),
+    citations: wire.citations.map(citationOf),
   };
 }
 
-function attachmentOf(wire: WireFile, file?: File): Attachment {
+function attachmentOf(wire: WireAttachment): Attachment {
   return {
-    name: wire.filename ?? wire.fileName ?? wire.name ?? file?.name ?? "",
-    mediaType: wire.mimeType ?? file?.type ?? "",
-    size: wire.size ?? wire.fileSize ?? file?.size ?? 0,
-    url: wire.downloadUrl,
-    reference: {
-      type: "file",
-      gcsUri: wire.gcsUri ?? wire.uri,
-      uri: wire.uri ?? wire.gcsUri,
-      fileName: wire.filename ?? wire.fileName ?? file?.name,
-      fileSize: wire.size ?? wire.fileSize,
-      mimeType: wire.mimeType,
-    },
+    name: wire.name,
+    mediaType: wire.mimeType ?? "",
+    size: wire.size ?? 0,
+    url: wire.downloadUrl ?? webAddress(wire.url),
+    reference: null,
+    trouble: wire.error?.message,
   };
+}
+
+function uploadOf(wire: WireUpload): Attachment {
+  const { filename: name, mimeType: mediaType, size, downloadUrl: url, uri } = wire;
+  return { name, mediaType, size, url, reference: { type: "file", uri } };
 }
 
 function callOf(wire: { id: string; name: string; status: CallStatus }): ToolCall {
@@ -188,6 +199,9 @@ interface WireEvent extends WireMessage {
   name: string;
   currentExecutionId: string | null;
   error: { code: string; message: string };
+  attachment: { name?: string };
+  done: number;
+  total: number;
 }
 
 /** Undefined for what a later server may add. */
@@ -199,6 +213,8 @@ function eventOf(type: string, data: string): ChatEvent | undefined {
       return { type, executionId: told.currentExecutionId };
     case "token":
       return { type: "text", executionId, messageId, text: told.token, reset: told.reset };
+    case "attachment_progress":
+      return { type: "reading", executionId, name: told.attachment.name ?? "", ...progressOf(told) };
     case "tool_call_started":
     case "tool_call_completed":
     case "tool_call_failed": {
@@ -214,6 +230,12 @@ function eventOf(type: string, data: string): ChatEvent | undefined {
     default:
       return undefined;
   }
+}
+
+function progressOf(told: Partial<WireEvent>): { progress?: number; trouble?: string } {
+  if (told.error) return { trouble: told.error.message };
+  const { done = 0, total = 0 } = told;
+  return total > 0 && done < total ? { progress: done / total } : {};
 }
 
 function settledOf(executionId: string, message: ChatMessage): ChatEvent {

@@ -5,6 +5,7 @@ import {
   type CallStatus,
   type ChatMessage,
   type Draft,
+  type Failure,
   type MessageStatus,
   newKey,
   type Role,
@@ -20,7 +21,7 @@ import {
   type UploadLimits,
   type Watch,
 } from "../transport";
-import { citationOf } from "./citations";
+import { citationOf, type WireCitation } from "./citations";
 import { ask, reach, sendFile } from "./http";
 
 interface WireMessage {
@@ -32,7 +33,7 @@ interface WireMessage {
   execution_id: string | null;
   parent_id: string | null;
   model: string | null;
-  metadata: { attachments?: WireFile[]; citations?: unknown[] };
+  metadata: { attachments?: WireFile[]; citations?: WireCitation[] };
 }
 
 interface WireFile {
@@ -185,14 +186,9 @@ export class AnswerReader {
     const chunk = JSON.parse(data) as WireChunk;
     const executionId = this.executionId;
     this.status = chunk.agent_status ?? this.status;
-    if (chunk.error) {
-      const failure = { code: chunk.error.code ?? "failed", message: chunk.error.message ?? "" };
-      this.sink.event({ type: "failed", executionId, failure });
-    } else if (chunk.agent_status === "restarted") {
-      this.text("", true);
-    } else if (chunk.tool_call) {
-      this.sink.event({ type: "call", executionId, call: callOf(chunk.tool_call) });
-    }
+    if (chunk.error) this.sink.event({ type: "failed", executionId, failure: failureIn(chunk.error) });
+    else if (chunk.agent_status === "restarted") this.text("", true);
+    else if (chunk.tool_call) this.sink.event({ type: "call", executionId, call: callOf(chunk.tool_call) });
     const content = chunk.choices?.[0]?.delta?.content;
     if (typeof content === "string" && content !== "") this.text(content, false);
     return false;
@@ -211,6 +207,10 @@ export class AnswerReader {
     }
     return true;
   }
+}
+
+function failureIn(error: { code?: string; message?: string }): Failure {
+  return { code: error.code ?? "failed", message: error.message ?? "" };
 }
 
 export function messageOf(wire: WireMessage): ChatMessage {

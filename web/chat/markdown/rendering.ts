@@ -50,8 +50,9 @@ export function blocksOf(text: string, made: Map<string, Block>): Block[] {
   const used = new Map<string, Block>();
   const blocks = topLevel(parser.parse(text, env)).map((tokens, index) => {
     const [begin, end] = tokens[0]?.map ?? [0, 0];
-    const source = `${index} ${JSON.stringify(env)} ${lines.slice(begin, end).join("\n")}`;
-    const block = made.get(source) ?? blockOf(tokens, { index, env, isLast: end >= lines.length });
+    const isLast = end >= lines.length;
+    const source = `${index} ${isLast} ${JSON.stringify(env)} ${lines.slice(begin, end).join("\n")}`;
+    const block = made.get(source) ?? blockOf(tokens, { index, env, isLast });
     used.set(source, block);
     return block;
   });

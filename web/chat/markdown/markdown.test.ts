@@ -1,0 +1,95 @@
+// @vitest-environment jsdom
+import { describe, expect, it } from "vitest";
+import { cleanAnswer, cleanCode } from "./cleaning";
+import { PAYLOADS } from "./payloads";
+import { type Block, blocksOf } from "./rendering";
+
+const TAGS = new Set(
+  "P BR HR STRONG EM S CODE PRE BLOCKQUOTE UL OL LI A SPAN DIV H3 H4 H5 H6 TABLE THEAD TBODY TR TH TD".split(" "),
+);
+const ATTRIBUTES = new Set(["href", "title", "class", "align", "start", "tabindex", "role", "target", "rel"]);
+
+function shown(text: string, made = new Map<string, Block>()): HTMLElement {
+  const root = document.createElement("div");
+  for (const block of blocksOf(text, made)) {
+    const part = document.createElement("div");
+    if (block.kind === "html") part.append(cleanAnswer(block.html));
+    else part.textContent = block.code;
+    root.append(part);
+  }
+  return root;
+}
+
+function faults(root: HTMLElement): string[] {
+  return [...root.querySelectorAll("*")].flatMap((each) => [
+    ...(TAGS.has(each.tagName) ? [] : [each.tagName]),
+    ...[...each.attributes].filter(({ name }) => !ATTRIBUTES.has(name)).map(({ name }) => name),
+    ...(/^(https?:|mailto:|#)/i.test(each.getAttribute("href") ?? "#") ? [] : [each.getAttribute("href") ?? ""]),
+  ]);
+}
+
+describe("answers", () => {
+  it("are nothing but text, links and their form, whole and at each step of their way", () => {
+    expect(PAYLOADS.length).toBeGreaterThanOrEqual(500);
+    PAYLOADS.forEach((payload, place) => {
+      const made = new Map<string, Block>();
+      const step = place % 10 === 0 || place < 50 ? 9 : payload.length;
+      for (let length = step; length < payload.length; length += step) {
+        expect(faults(shown(payload.slice(0, length), made))).toEqual([]);
+      }
+      expect(faults(shown(payload, made))).toEqual([]);
+    });
+  });
+
+  it("show pictures of other sites as links", () => {
+    const root = shown("![a plan](https://elsewhere.example/p.png?secret=1)");
+    expect(root.querySelector("img")).toBeNull();
+    expect(root.querySelector("a")?.getAttribute("href")).toBe("https://elsewhere.example/p.png?secret=1");
+    expect(root.textContent?.trim()).toBe("a plan");
+  });
+
+  it("open links apart, and tell them nothing", () => {
+    const link = shown("See https://example.com/a and example.org").querySelectorAll("a");
+    expect(link.length).toBe(1);
+    expect(link[0]?.rel).toBe("noopener noreferrer nofollow ugc");
+    expect(link[0]?.target).toBe("_blank");
+  });
+
+  it("keep what has not changed while they grow", () => {
+    const text = "# One\n\nTwo *three*\n\n```js\nlet a = 1;\n```\n\n- four\n- five\n\nsix";
+    const made = new Map<string, Block>();
+    let before: Block[] = [];
+    for (let length = 1; length <= text.length; length += 1) {
+      const now = blocksOf(text.slice(0, length), made);
+      now
+        .slice(0, Math.min(now.length, before.length) - 2)
+        .forEach((block, place) => expect(block).toBe(before[place]));
+      before = now;
+    }
+    expect(before.map((each) => each.kind)).toEqual(["html", "html", "code", "html", "html"]);
+    expect(before[2]).toMatchObject({ language: "js", code: "let a = 1;\n", isOpen: false });
+  });
+
+  it("know a definition that comes after its link", () => {
+    const made = new Map<string, Block>();
+    expect(shown("A [link][1].\n\nmore", made).querySelector("a")).toBeNull();
+    expect(shown("A [link][1].\n\nmore\n\n[1]: https://example.com", made).querySelector("a")?.href).toBe(
+      "https://example.com/",
+    );
+  });
+
+  it("begin their headings below the page's own", () => {
+    expect([...shown("# One\n\n###### Six").querySelectorAll("h3, h6")].map((each) => each.textContent)).toEqual([
+      "One",
+      "Six",
+    ]);
+  });
+});
+
+describe("colours of code", () => {
+  it("are spans and nothing else", () => {
+    const fragment = cleanCode('<span class="hljs-string" onclick="x()">a</span><img src=x onerror=x()>');
+    expect(fragment.querySelectorAll("*").length).toBe(1);
+    expect(fragment.firstElementChild?.attributes.length).toBe(1);
+  });
+});
