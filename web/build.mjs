@@ -14,7 +14,7 @@ await build({
   build: {
     outDir: out,
     emptyOutDir: false,
-    target: "es2020",
+    target: "es2022",
     reportCompressedSize: false,
     rollupOptions: { input: "widget/loader.ts", output: { format: "iife", entryFileNames: "widget.js" } },
   },

@@ -1,6 +1,8 @@
 """Debian's Chromium under test, and what a page in it did that it should not: errors, and requests to others."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,65 @@ class Watched:
         await self.page.evaluate(_AXE.read_text())
         found = await context.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
         return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found["violations"]]
+
+
+class FedStream:
+    """The stream of a public chat's page in the hands of a test; all else of the page is as it is."""
+
+    SCRIPT = """
+        const real = window.fetch;
+        const state = (window.__fed = { controller: null, waiting: "" });
+        const encoder = new TextEncoder();
+        window.__feed = (text) => {
+          if (state.controller) state.controller.enqueue(encoder.encode(text));
+          else state.waiting += text;
+        };
+        window.fetch = (url, init) => {
+          if (!String(url).includes("/stream")) return real(url, init);
+          const body = new ReadableStream({
+            start(controller) {
+              state.controller = controller;
+              if (state.waiting) controller.enqueue(encoder.encode(state.waiting));
+            },
+          });
+          return Promise.resolve(new Response(body, { headers: { "Content-Type": "text/event-stream" } }));
+        };
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._count = 0
+
+    async def open(self) -> None:
+        await self._page.add_init_script(self.SCRIPT)
+
+    async def feed(self, *events: tuple[str, dict[str, Any]]) -> None:
+        frames = []
+        for name, data in events:
+            self._count += 1
+            frames.append(f"id: {self._count}\nevent: {name}\ndata: {json.dumps(data)}\n\n")
+        await self._page.evaluate("(text) => window.__feed(text)", "".join(frames))
+
+    async def answer(self, text: str, number: int = 1, **more: Any) -> None:
+        """A whole answer of its own."""
+        names = {"executionId": f"e{number}", "messageId": f"m{number}"}
+        await self.feed(("token", {**names, "token": text}), *ending(number, text, **more))
+
+
+def ending(number: int, text: str, **more: Any) -> list[tuple[str, dict[str, Any]]]:
+    names = {"executionId": f"e{number}", "messageId": f"m{number}"}
+    empty: dict[str, Any] = {"attachments": [], "toolCalls": [], "citations": []}
+    said = {"id": f"m{number}", "role": "assistant", "content": text, "status": "completed", **empty, **more}
+    return [
+        ("message", {"executionId": names["executionId"], "timestamp": "2026-03-01T12:00:00Z", **said}),
+        ("execution_completed", {**names, "status": "completed"}),
+    ]
+
+
+async def until(holds: Callable[[], bool], *, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110  the browser tells nobody when
+            await asyncio.sleep(0.02)
 
 
 def origin(url: str) -> str:

@@ -4,9 +4,10 @@ import pytest
 from playwright.async_api import Browser
 
 from harness.browser import chromium
+from harness.callers import Caller, founder
 from harness.identities import settings_for
 from harness.model_stub import ModelStub
-from harness.visitors import Chat, public_chat
+from harness.served import served
 
 
 @pytest.fixture(scope="session")
@@ -16,13 +17,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-async def chat(module_database_url: str, model_stub: ModelStub) -> AsyncIterator[Chat]:
+async def owner(module_database_url: str, model_stub: ModelStub) -> AsyncIterator[Caller]:
+    """Somebody who builds chats, and whose server the browser asks."""
     chosen = settings_for(
         module_database_url,
         llm_enabled=True,
         llm_api_base=model_stub.url,
-        llm_default_model="scripted?echo=1",
+        llm_default_model="scripted",
         visitor_sessions_per_address=10_000,
     )
-    async with public_chat(chosen) as opened:
-        yield opened
+    async with served(chosen) as client:
+        yield await founder(client)

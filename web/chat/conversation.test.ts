@@ -47,6 +47,11 @@ function texts(conversation: Conversation): string[] {
   return conversation.shown.value.map(({ message }) => `${message.role}:${message.text}:${message.status}`);
 }
 
+async function again(chat: Conversation): Promise<void> {
+  chat.lookAgain();
+  await new Promise((then) => setTimeout(then));
+}
+
 const text = (token: string, more: object = {}): ChatEvent => ({
   type: "text",
   executionId: "e1",
@@ -74,7 +79,7 @@ describe("a conversation", () => {
     api.messages = [stored("m1", "user", "hello"), stored("m2", "assistant", "An answer")];
     api.tell({ type: "settled", executionId: "e1", message: stored("m2", "assistant", "An answer") });
     api.tell({ type: "ended", executionId: "e1", status: "completed" });
-    await chat.refresh();
+    await again(chat);
     expect(texts(chat)).toEqual(["user:hello:completed", "assistant:An answer:completed"]);
     expect(chat.active.value).toBeNull();
   });
@@ -83,7 +88,7 @@ describe("a conversation", () => {
     await chat.send({ text: "hello" });
     const before = chat.shown.value[0]?.message;
     api.messages = [stored("m1", "user", "hello")];
-    await chat.refresh();
+    await again(chat);
     expect(chat.shown.value[0]?.message).toBe(before);
     expect(before?.id).toBe("m1");
   });
@@ -91,7 +96,7 @@ describe("a conversation", () => {
   it("shows the question of another tab before its answer", async () => {
     api.messages = [stored("m1", "user", "from elsewhere")];
     api.tell(text("An answer"));
-    await chat.refresh();
+    await again(chat);
     expect(texts(chat)).toEqual(["user:from elsewhere:completed", "assistant:An answer:running"]);
   });
 
@@ -137,7 +142,7 @@ describe("a conversation", () => {
       stored("c", "assistant", "second", { parentId: "a" }),
       stored("d", "user", "two", { parentId: "c" }),
     ];
-    await chat.refresh();
+    await again(chat);
     expect(chat.shown.value.map((each) => each.message.text)).toEqual(["one", "second", "two"]);
     const second = chat.shown.value[1];
     expect([second?.place, second?.siblings.length]).toEqual([1, 2]);

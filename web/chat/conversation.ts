@@ -44,6 +44,7 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
   const drafts = new Map<string, Draft>();
   let watch: Watch | null = null;
   let isClosed = false;
+  let looking: "once" | "again" | null = null;
 
   const shown = computed(() => shownBranch(messages.value, leaf.value));
 
@@ -85,6 +86,22 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
     if (snapshot.executionId !== null && !ended.has(snapshot.executionId)) active.value = snapshot.executionId;
   }
 
+  /** However often it is asked for: once at a time, and once more for what came meanwhile. */
+  function lookAgain(): void {
+    if (looking !== null) {
+      looking = "again";
+      return;
+    }
+    looking = "once";
+    void refresh()
+      .catch(() => undefined)
+      .then(() => {
+        const isAsked = looking === "again";
+        looking = null;
+        if (isAsked && !isClosed) lookAgain();
+      });
+  }
+
   function told(event: ChatEvent): void {
     switch (event.type) {
       case "connected":
@@ -103,8 +120,8 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
   }
 
   function connected(executionId: string | null): void {
-    if (executionId !== null && !ended.has(executionId)) active.value = executionId;
-    if (!loading.value) void refresh().catch(() => undefined);
+    active.value = executionId === null || ended.has(executionId) ? null : executionId;
+    if (!loading.value) lookAgain();
   }
 
   /** The message of an answer, which is made when it is first heard of. */
@@ -125,7 +142,7 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
       ...(before?.parentId !== undefined && { parentId: before.id }),
     });
     messages.value = [...messages.value, made];
-    if (!known.has(executionId)) void refresh().catch(() => undefined); // somebody asked in another tab
+    if (!known.has(executionId)) lookAgain(); // somebody asked in another tab
     known.add(executionId);
     return made;
   }
@@ -293,7 +310,7 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
     trouble,
     stopping,
     open,
-    refresh,
+    lookAgain,
     send,
     deliver,
     forget,

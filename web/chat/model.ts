@@ -74,6 +74,7 @@ export interface Draft {
 }
 
 export type ChatEvent =
+  /** To a stream that begins: what has ended before is told by the history alone. */
   | { type: "connected"; executionId: string | null }
   | { type: "text"; executionId: string; messageId?: string; text: string; reset?: boolean }
   | { type: "reading"; executionId: string; name: string; progress?: number; trouble?: string }

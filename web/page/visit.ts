@@ -41,6 +41,7 @@ export class Visit implements Session {
 
   /** Who the visitor is, in the words of the site that knows them (a signed token). */
   async identify(identity: string): Promise<void> {
+    await this.opening?.catch(() => undefined); // it is somebody unknown's
     this.identity = identity;
     this.tab.set("session", null);
     await this.open();

@@ -18,7 +18,7 @@ interface Config {
   locale: string;
 }
 
-type EventName = "ready" | "open" | "close" | "unread" | "refused";
+type EventName = "ready" | "open" | "close" | "unread" | "identified" | "refused";
 type Listener = (detail: unknown) => void;
 
 export interface FrontdeskWidget {
@@ -132,13 +132,24 @@ class Widget {
   private hear(event: MessageEvent): void {
     if (!this.frame || event.source !== this.frame.contentWindow || event.origin !== this.source.origin) return;
     const told = fromFrame(event.data);
-    if (told?.type === "ready") {
-      this.isReady = true;
-      for (const message of this.waiting.splice(0)) this.say(message);
-      this.emit("ready");
-    } else if (told?.type === "close") this.show(false);
-    else if (told?.type === "unread") this.count(told.count);
-    else if (told) this.emit("refused", told.code);
+    switch (told?.type) {
+      case "ready":
+        return this.begin();
+      case "close":
+        return this.show(false);
+      case "unread":
+        return this.count(told.count);
+      case "identified":
+        return this.emit(told.type);
+      case "refused":
+        return this.emit(told.type, told.code);
+    }
+  }
+
+  private begin(): void {
+    this.isReady = true;
+    for (const message of this.waiting.splice(0)) this.say(message);
+    this.emit("ready");
   }
 
   private say(message: FromHost): void {

@@ -3,7 +3,11 @@
  */
 export type FromHost = { type: "shown"; isShown: boolean } | { type: "identify"; identity: string };
 export type FromFrame =
-  { type: "ready" } | { type: "close" } | { type: "unread"; count: number } | { type: "refused"; code: string };
+  | { type: "ready" }
+  | { type: "close" }
+  | { type: "identified" }
+  | { type: "unread"; count: number }
+  | { type: "refused"; code: string };
 
 const MARK = "frontdesk/1";
 
@@ -21,10 +25,18 @@ export function fromHost(data: unknown): FromHost | undefined {
 
 export function fromFrame(data: unknown): FromFrame | undefined {
   const told = marked(data);
-  if (told?.type === "ready" || told?.type === "close") return { type: told.type };
-  if (told?.type === "unread" && typeof told.count === "number") return { type: "unread", count: told.count };
-  if (told?.type === "refused" && typeof told.code === "string") return { type: "refused", code: told.code };
-  return undefined;
+  switch (told?.type) {
+    case "ready":
+    case "close":
+    case "identified":
+      return { type: told.type };
+    case "unread":
+      return typeof told.count === "number" ? { type: told.type, count: told.count } : undefined;
+    case "refused":
+      return typeof told.code === "string" ? { type: told.type, code: told.code } : undefined;
+    default:
+      return undefined;
+  }
 }
 
 function marked(data: unknown): Record<string, unknown> | undefined {

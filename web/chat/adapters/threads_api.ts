@@ -135,7 +135,6 @@ export class ThreadsApi implements Transport {
       followed.add(executionId);
       void this.follow(executionId, sink, closing.signal);
     };
-    sink.event({ type: "connected", executionId: null });
     return { expect, close: () => closing.abort() };
   }
 

@@ -32,14 +32,6 @@ for (const cell of ["th_open", "td_open"]) {
     return self.renderToken(tokens, index, options);
   };
 }
-// The page's own headings come first: an answer's begin below them.
-for (const heading of ["heading_open", "heading_close"]) {
-  parser.renderer.rules[heading] = (tokens, index, options, _env, self) => {
-    const token = tokens[index];
-    if (token) token.tag = `h${Math.min(6, Number(token.tag[1]) + 2)}`;
-    return self.renderToken(tokens, index, options);
-  };
-}
 parser.renderer.rules.table_open = () => '<div class="fd-table" tabindex="0" role="group"><table>';
 parser.renderer.rules.table_close = () => "</table></div>";
 
@@ -48,7 +40,7 @@ export function blocksOf(text: string, made: Map<string, Block>): Block[] {
   const env: Environment = {};
   const lines = text.split("\n");
   const used = new Map<string, Block>();
-  const blocks = topLevel(parser.parse(text, env)).map((tokens, index) => {
+  const blocks = topLevel(lowered(parser.parse(text, env))).map((tokens, index) => {
     const [begin, end] = tokens[0]?.map ?? [0, 0];
     const isLast = end >= lines.length;
     const source = `${index} ${isLast} ${JSON.stringify(env)} ${lines.slice(begin, end).join("\n")}`;
@@ -69,6 +61,16 @@ function blockOf(tokens: Token[], at: { index: number; env: Environment; isLast:
     return { kind: "code", key, language, code: first.content, isOpen: at.isLast };
   }
   return { kind: "html", key, html: parser.renderer.render(tokens, parser.options, at.env) };
+}
+
+/** The page's own heading comes first, and no level is left out on the way down. */
+function lowered(tokens: Token[]): Token[] {
+  let level = 1;
+  for (const token of tokens) {
+    if (token.type === "heading_open") level = Math.min(Number(token.tag[1]) + 1, level + 1, 6);
+    if (token.type.startsWith("heading_")) token.tag = `h${level}`;
+  }
+  return tokens;
 }
 
 function topLevel(tokens: Token[]): Token[][] {

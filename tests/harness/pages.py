@@ -1,0 +1,55 @@
+"""A chat's page as somebody sees it."""
+
+from typing import Any
+
+from playwright.async_api import Locator, Page
+
+from harness.visitors import Chat, build
+
+
+class ChatPage:
+    def __init__(self, page: Any) -> None:
+        """`page` may be a frame's locator, too."""
+        self.page = page
+
+    @property
+    def field(self) -> Locator:
+        return self.page.get_by_role("textbox", name="Message")
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.get_by_role("article", name="Assistant")
+
+    @property
+    def questions(self) -> Locator:
+        return self.page.get_by_role("article", name="You")
+
+    @property
+    def send_button(self) -> Locator:
+        return self.page.get_by_role("button", name="Send")
+
+    @property
+    def stop_button(self) -> Locator:
+        return self.page.get_by_role("button", name="Stop", exact=True)
+
+    async def say(self, text: str) -> None:
+        await self.field.fill(text)
+        await self.field.press("Enter")
+
+
+async def built(owner: Any, model: str = "scripted?echo=1", **fields: Any) -> Chat:
+    """A published chat whose agent's model does what this script says."""
+    return await build(owner, agent={"model": model}, **{"title": "Ask the bookshop", **fields})
+
+
+def home(chat: Chat) -> str:
+    return str(chat.owner.client.base_url).removesuffix("/api/")
+
+
+def address(chat: Chat, kind: str = "c") -> str:
+    return f"{home(chat)}/{kind}/{chat.interface['slug']}"
+
+
+async def errors_of(page: Page) -> list[str]:
+    """What a payload would have left behind."""
+    return list(await page.evaluate("() => (window.__hit ? ['a script ran'] : [])"))
