@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     llm_default_model: str | None = None
     llm_max_retries: int = Field(default=2, ge=0, le=10)
     llm_context_messages: int = Field(default=100, ge=1, le=1000)
+    fallback_models: str = Field(default="", validation_alias="VITE_OPENAI_FALLBACK_MODELS")
 
     llm_proxy_timeout_seconds: float = Field(default=600.0, gt=0)
     llm_proxy_requests_per_minute: int | None = Field(default=None, ge=1)

@@ -32,6 +32,15 @@ WITHOUT_TOKEN = {
     "GET /blobs/{key:path}",
     "PUT /blobs/{key:path}",
 }
+# For browsers: documents and files without anybody's data but an interface that is published.
+PAGES = {
+    "GET /",
+    "GET /console/{path:path}",
+    "GET /c/{slug}",
+    "GET /embed/{slug}",
+    "GET /widget/{slug}.js",
+    "GET /assets/{name}",
+}
 # What visitors do, with a session's token where it says so; test_public_chat_sessions.py has who may not.
 PUBLIC_CHAT = "/public/chat-interfaces/{slug}"
 VISITORS = {
@@ -232,7 +241,7 @@ def _operation(document: dict[str, Any], route: str) -> dict[str, Any]:
 
 
 def test_every_route_is_in_the_matrix() -> None:
-    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | PROXY | ELSEWHERE | {INVOKING} | VISITORS
+    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | PROXY | ELSEWHERE | {INVOKING} | VISITORS | PAGES
 
 
 def test_every_id_that_a_route_takes_is_in_the_matrix() -> None:
@@ -433,4 +442,12 @@ async def test_an_administrators_role_opens_no_thread_and_lists_none(world: Worl
 def test_the_sources_have_no_other_way_in(tmp_path: Path) -> None:
     """A mounted application or a socket would be outside of the matrix."""
     kinds = {type(route.original_route).__name__ for route in _routes().values()}
-    assert kinds == {"DeclaredRoute", "PlainFailureRoute", "Route", "VisitorRoute", "ChatRoute", "SessionRoute"}
+    assert kinds == {
+        "DeclaredRoute",
+        "PlainFailureRoute",
+        "Route",
+        "VisitorRoute",
+        "ChatRoute",
+        "PageRoute",
+        "SessionRoute",
+    }

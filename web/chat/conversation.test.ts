@@ -135,6 +135,21 @@ describe("a conversation", () => {
     ]);
   });
 
+  it("knows an answer without an id by its execution", async () => {
+    await chat.send({ text: "hello" });
+    api.tell({ type: "text", executionId: "e1", text: "Yes" });
+    const answer = chat.shown.value[1]?.message;
+    const parts = { executionId: "e1" };
+    api.messages = [
+      stored("m1", "user", "hello", { parentId: null, ...parts }),
+      stored("m2", "assistant", "Yes", { parentId: "m1", ...parts }),
+    ];
+    api.tell({ type: "ended", executionId: "e1", status: "completed" });
+    await again(chat);
+    expect(chat.shown.value.map((each) => each.message.id)).toEqual(["m1", "m2"]);
+    expect(chat.shown.value[1]?.message).toBe(answer);
+  });
+
   it("shows the branch that was chosen", async () => {
     api.messages = [
       stored("a", "user", "one", { parentId: null }),

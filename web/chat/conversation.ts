@@ -15,6 +15,9 @@ import {
   isUnderWay,
   newKey,
   type ToolCall,
+  givenUp,
+  isAnswerOf,
+  isAnswerWith,
 } from "./model";
 import { failureOf, type Sink, type Transport, type Watch } from "./transport";
 
@@ -124,10 +127,14 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
     if (!loading.value) lookAgain();
   }
 
+  function find(executionId: string, id?: string): ChatMessage | undefined {
+    return messages.value.findLast((each) => isAnswerOf(each, executionId) || isAnswerWith(each, id));
+  }
+
   /** The message of an answer, which is made when it is first heard of. */
   function answer(executionId: string, id?: string): ChatMessage {
     if (!ended.has(executionId)) active.value = executionId;
-    const found = messages.value.findLast((each) => isAnswerOf(each, executionId) || isAnswerWith(each, id));
+    const found = find(executionId, id);
     if (found) {
       found.executionId ??= executionId;
       found.id ??= id ?? null;
@@ -173,12 +180,15 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
     ended.add(event.executionId);
     if (active.value === event.executionId) active.value = null;
     stopping.value = false;
-    if (event.type === "failed") Object.assign(answer(event.executionId), { status: "failed", failure: event.failure });
-    else {
-      const message = messages.value.findLast((each) => isAnswerOf(each, event.executionId));
-      if (message) message.status = event.status;
+    const message = event.type === "failed" ? answer(event.executionId) : find(event.executionId);
+    if (message) {
+      Object.assign(
+        message,
+        event.type === "failed" ? { status: "failed", failure: event.failure } : { status: event.status },
+      );
+      message.calls = message.calls.map(givenUp);
     }
-    for (const each of messages.value) if (isAnswerOf(each, event.executionId)) each.calls = each.calls.map(givenUp);
+    if (!message?.id) lookAgain();
     triggerRef(messages);
   }
 
@@ -330,19 +340,6 @@ export function isWaiting(conversation: Conversation): boolean {
   return (
     last === undefined || last.role === "user" || (isUnderWay(last) && last.text === "" && last.calls.length === 0)
   );
-}
-
-function isAnswerOf(message: ChatMessage, executionId: string): boolean {
-  return message.role === "assistant" && message.executionId === executionId;
-}
-
-function isAnswerWith(message: ChatMessage, id: string | undefined): boolean {
-  return id !== undefined && message.id === id && message.role === "assistant";
-}
-
-/** Behind an answer's end no call is under way. */
-function givenUp(call: ToolCall): ToolCall {
-  return call.status === "completed" ? call : { ...call, status: "failed", needsApproval: false };
 }
 
 function blank(role: ChatMessage["role"], status: ChatMessage["status"]): ChatMessage {

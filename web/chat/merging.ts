@@ -5,7 +5,7 @@ import { type ChatMessage, isUnderWay } from "./model";
 export function merge(here: readonly ChatMessage[], stored: readonly ChatMessage[]): ChatMessage[] {
   const byId = new Map(here.filter((each) => each.id !== null).map((each) => [each.id, each]));
   const storedIds = new Set(stored.map((each) => each.id));
-  const mine = here.filter((each) => each.id === null && each.role === "user" && each.status === "completed");
+  const mine = here.filter((each) => each.id === null && each.status !== "sending" && each.status !== "unsent");
   const adopted = new Set<ChatMessage>();
   const merged = stored.map((each) => {
     const same = byId.get(each.id) ?? adopt(each, mine, adopted);
@@ -17,12 +17,16 @@ export function merge(here: readonly ChatMessage[], stored: readonly ChatMessage
   return [...older, ...merged, ...newer];
 }
 
-/** A message of ours that was acknowledged without its id is the first stored one of the same text. */
+/** What is here without its id: an answer is known by its execution, a question is the first of its text. */
 function adopt(stored: ChatMessage, mine: ChatMessage[], adopted: Set<ChatMessage>): ChatMessage | undefined {
-  if (stored.role !== "user") return undefined;
-  const found = mine.find((each) => !adopted.has(each) && each.text === stored.text);
+  const found = mine.find((each) => !adopted.has(each) && each.role === stored.role && isSame(each, stored));
   if (found) adopted.add(found);
   return found;
+}
+
+function isSame(here: ChatMessage, stored: ChatMessage): boolean {
+  if (here.role === "user") return here.text === stored.text;
+  return here.executionId !== undefined && here.executionId === stored.executionId;
 }
 
 /** An answer that streams here is further than what is stored of it, until that is whole. */

@@ -92,3 +92,16 @@ export function isUnderWay(message: ChatMessage): boolean {
 export function newKey(): string {
   return crypto.randomUUID?.() ?? `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
 }
+
+export function isAnswerOf(message: ChatMessage, executionId: string): boolean {
+  return message.role === "assistant" && message.executionId === executionId;
+}
+
+export function isAnswerWith(message: ChatMessage, id: string | undefined): boolean {
+  return id !== undefined && message.id === id && message.role === "assistant";
+}
+
+/** Behind an answer's end no call is under way. */
+export function givenUp(call: ToolCall): ToolCall {
+  return call.status === "completed" ? call : { ...call, status: "failed", needsApproval: false };
+}

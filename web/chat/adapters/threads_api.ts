@@ -67,18 +67,25 @@ interface WireChunk {
 
 const PAGE = 50;
 
+/** A thread that is there, or is made when something is said in it. */
+export interface Thread {
+  id: string | null;
+  create(text: string): Promise<string>;
+}
+
 export class ThreadsApi implements Transport {
   readonly canEdit = true;
 
   /** `token` gives one that is valid now. */
   constructor(
     private readonly root: string,
-    private readonly thread: string,
+    private readonly thread: Thread,
     private readonly token: () => Promise<string>,
     readonly uploads?: UploadLimits,
   ) {}
 
   async load(): Promise<Snapshot> {
+    if (this.thread.id === null) return { messages: [], hasMore: false, executionId: null };
     const thread = await this.ask<WireThread>("GET", `?messages=${PAGE}`);
     const messages = thread.messages.map(messageOf).reverse();
     return { messages, hasMore: messages.length === PAGE, executionId: thread.active_execution_id };
@@ -90,6 +97,7 @@ export class ThreadsApi implements Transport {
   }
 
   async send(draft: Draft) {
+    this.thread.id ??= await this.thread.create(draft.text);
     const stored = await this.ask<WireMessage>(
       "POST",
       "/messages",
@@ -145,7 +153,7 @@ export class ThreadsApi implements Transport {
         signal,
         onConnection: (state) => sink.connection(state),
         request: async (lastId, cut) =>
-          reach(`${this.root}/threads/${this.thread}/executions/${executionId}/stream`, {
+          reach(`${this.root}/threads/${this.thread.id}/executions/${executionId}/stream`, {
             headers: {
               Authorization: `Bearer ${await this.token()}`,
               Accept: "text/event-stream",
@@ -165,7 +173,7 @@ export class ThreadsApi implements Transport {
   private async ask<T>(method: string, below: string, json?: unknown, key?: string): Promise<T> {
     const headers = new Headers({ Authorization: `Bearer ${await this.token()}` });
     if (key !== undefined) headers.set("Idempotency-Key", key);
-    return ask<T>(`${this.root}/threads/${this.thread}${below}`, { method, json, headers });
+    return ask<T>(`${this.root}/threads/${this.thread.id}${below}`, { method, json, headers });
   }
 }
 

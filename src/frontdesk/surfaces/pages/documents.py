@@ -62,7 +62,7 @@ class Page(msgspec.Struct, kw_only=True, frozen=True):
     title: str
     description: str
     given: Mapping[str, Any]
-    images: Sequence[str]
+    images: Sequence[str] = ()
 
 
 def document(page: Page, *, ancestors: str) -> HTMLResponse:

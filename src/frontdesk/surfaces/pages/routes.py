@@ -3,7 +3,7 @@ from gzip import compress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from frontdesk.errors import FrontdeskError
 from frontdesk.http.routing import DeclaredRoute, public
@@ -15,6 +15,8 @@ from frontdesk.surfaces.public_chat.routes import PREFIX
 from frontdesk.surfaces.public_chat.schemas import PublicInterfaceOut
 
 _CHAT = "page/main.ts"
+_CONSOLE = "console/main.ts"
+_CONSOLE_PATH = "/console/"
 _LOADER = "widget.js"
 _PLACE = '"__FRONTDESK_WIDGET__"'
 _ANYBODY = "frame-ancestors *"  # of a notice, which nobody gains anything by framing
@@ -69,6 +71,25 @@ async def widget(request: Request, slug: Slug) -> Response:
     if "gzip" in request.headers.get("accept-encoding", ""):
         content, headers["Content-Encoding"] = compress(content, mtime=0), "gzip"
     return Response(content, headers=headers, media_type="text/javascript; charset=utf-8")
+
+
+@router.get("/")
+async def home() -> Response:
+    return RedirectResponse(_CONSOLE_PATH)
+
+
+@router.get("/console/{path:path}")
+async def console(request: Request, path: Annotated[str, Path()]) -> Response:  # noqa: ARG001  its script knows which
+    held = services(request)
+    models = [name for each in held.settings.fallback_models.split(",") if (name := each.strip())]
+    page = Page(
+        head=held.built.head(_CONSOLE),
+        lang="en",
+        title="Frontdesk",
+        description="",
+        given={"root": held.settings.api_prefix, "fallbackModels": models},
+    )
+    return document(page, ancestors=UNFRAMED)
 
 
 @router.get("/assets/{name}")

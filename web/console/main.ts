@@ -1,0 +1,29 @@
+import { createApp } from "vue";
+import "../chat/styles/tokens.css";
+import "../chat/styles/chat.css";
+import "./console.css";
+import { LANGUAGE, languageOf } from "../chat";
+import { Account } from "./account";
+import ConsoleShell from "./ConsoleShell.vue";
+import { DESK } from "./desk";
+import { routerOf } from "./routes";
+import { threadsOf } from "./threads";
+
+interface Given {
+  /** Where the API is: `/api`. */
+  root: string;
+  fallbackModels: string[];
+}
+
+async function start(): Promise<void> {
+  const given = JSON.parse(document.getElementById("frontdesk")?.textContent ?? "") as Given;
+  const account = new Account(given.root);
+  const [language] = await Promise.all([languageOf("en"), account.resume().catch(() => undefined)]);
+  createApp(ConsoleShell)
+    .use(routerOf(account))
+    .provide(LANGUAGE, language)
+    .provide(DESK, { account, threads: threadsOf(account), fallbackModels: given.fallbackModels })
+    .mount("#app");
+}
+
+void start();
