@@ -7,7 +7,7 @@ import pytest
 
 from frontdesk.settings import Settings
 
-PREFIXES = ("CHAT_", "API_", "FORWARDED_", "GATEWAY__")
+PREFIXES = ("CHAT_", "API_", "FORWARDED_", "GATEWAY__", "VITE_")
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 

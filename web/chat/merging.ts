@@ -29,9 +29,9 @@ function isSame(here: ChatMessage, stored: ChatMessage): boolean {
   return here.executionId !== undefined && here.executionId === stored.executionId;
 }
 
-/** An answer that streams here is further than what is stored of it, until that is whole. */
+/** What is here is further than what is stored of an answer under way: it streams, or has ended since that was read. */
 function update(here: ChatMessage, stored: ChatMessage): ChatMessage {
-  const isBehind = isUnderWay(here) && isUnderWay(stored);
+  const isBehind = isUnderWay(stored);
   const kept = { key: here.key, executionId: here.executionId ?? stored.executionId };
   const grown = isBehind ? { text: here.text, status: here.status } : {};
   const calls = isBehind || stored.calls.length === 0 ? here.calls : stored.calls;

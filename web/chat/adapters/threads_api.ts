@@ -226,7 +226,7 @@ export function messageOf(wire: WireMessage): ChatMessage {
     id: wire.id,
     role: wire.role,
     text: wire.text,
-    status: wire.status,
+    status: wire.role === "user" ? "completed" : wire.status, // a question has the status of its answer
     at: new Date(wire.created_at),
     attachments: (wire.metadata.attachments ?? []).map(attachmentOf),
     calls: [],

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { cleanAnswer, cleanCode } from "./cleaning";
 import parts from "./payloads.json";
-import { type Block, blocksOf } from "./rendering";
+import { type Block, GrowingBlocks } from "./rendering";
 
 /** Texts that try to become script, a request or a disguise; the tests in a browser make the same of these parts. */
 const PAYLOADS = [
@@ -20,9 +20,9 @@ const TAGS = new Set(
 );
 const ATTRIBUTES = new Set(["href", "title", "class", "align", "start", "tabindex", "role", "target", "rel"]);
 
-function shown(text: string, made = new Map<string, Block>()): HTMLElement {
+function shown(text: string, growing?: GrowingBlocks): HTMLElement {
   const root = document.createElement("div");
-  for (const block of blocksOf(text, made)) {
+  for (const block of (growing ?? new GrowingBlocks()).blocks(text, growing !== undefined)) {
     const part = document.createElement("div");
     if (block.kind === "html") part.append(cleanAnswer(block.html));
     else part.textContent = block.code;
@@ -43,7 +43,7 @@ describe("answers", () => {
   it("are nothing but text, links and their form, whole and at each step of their way", () => {
     expect(PAYLOADS.length).toBeGreaterThanOrEqual(500);
     PAYLOADS.forEach((payload, place) => {
-      const made = new Map<string, Block>();
+      const made = new GrowingBlocks();
       const step = place % 10 === 0 || place < 50 ? 9 : payload.length;
       for (let length = step; length < payload.length; length += step) {
         expect(faults(shown(payload.slice(0, length), made))).toEqual([]);
@@ -68,10 +68,10 @@ describe("answers", () => {
 
   it("keep what has not changed while they grow", () => {
     const text = "# One\n\nTwo *three*\n\n```js\nlet a = 1;\n```\n\n- four\n- five\n\nsix";
-    const made = new Map<string, Block>();
+    const made = new GrowingBlocks();
     let before: Block[] = [];
     for (let length = 1; length <= text.length; length += 1) {
-      const now = blocksOf(text.slice(0, length), made);
+      const now = made.blocks(text.slice(0, length), true);
       now
         .slice(0, Math.min(now.length, before.length) - 2)
         .forEach((block, place) => expect(block).toBe(before[place]));
@@ -81,10 +81,20 @@ describe("answers", () => {
     expect(before[2]).toMatchObject({ language: "js", code: "let a = 1;\n", isOpen: false });
   });
 
+  it("are when they have grown what they would have been at once", () => {
+    const part =
+      "## One\n\ntwo *three*\n- four\n\n  five\n\n```js\nsix\n\nseven\n```\n> eight\n\n| a |\n|---|\n| b |\n\n---\nnine\n===\n";
+    const text = part.repeat(4);
+    const growing = new GrowingBlocks();
+    for (let length = 1; length <= text.length; length += 1) growing.blocks(text.slice(0, length), true);
+    const html = (blocks: Block[]) => blocks.map((each) => (each.kind === "html" ? each.html : each.code));
+    expect(html(growing.blocks(text, true))).toEqual(html(new GrowingBlocks().blocks(text, false)));
+  });
+
   it("know a definition that comes after its link", () => {
-    const made = new Map<string, Block>();
+    const made = new GrowingBlocks();
     expect(shown("A [link][1].\n\nmore", made).querySelector("a")).toBeNull();
-    expect(shown("A [link][1].\n\nmore\n\n[1]: https://example.com", made).querySelector("a")?.href).toBe(
+    expect(shown("A [link][1].\n\nmore\n\n[1]: https://example.com").querySelector("a")?.href).toBe(
       "https://example.com/",
     );
   });

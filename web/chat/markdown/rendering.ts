@@ -35,22 +35,57 @@ for (const cell of ["th_open", "td_open"]) {
 parser.renderer.rules.table_open = () => '<div class="fd-table" tabindex="0" role="group"><table>';
 parser.renderer.rules.table_close = () => "</table></div>";
 
-/** `made` keeps the blocks from one call to the next of the same growing text. */
-export function blocksOf(text: string, made: Map<string, Block>): Block[] {
-  const env: Environment = {};
-  const lines = text.split("\n");
-  const used = new Map<string, Block>();
-  const blocks = topLevel(lowered(parser.parse(text, env))).map((tokens, index) => {
-    const [begin, end] = tokens[0]?.map ?? [0, 0];
-    const isLast = end >= lines.length;
-    const source = `${index} ${isLast} ${JSON.stringify(env)} ${lines.slice(begin, end).join("\n")}`;
-    const block = made.get(source) ?? blockOf(tokens, { index, env, isLast });
-    used.set(source, block);
-    return block;
-  });
-  made.clear();
-  for (const [source, block] of used) made.set(source, block);
-  return blocks;
+/** How far a text that grows was read. What stands before its last blocks is not read again, so a definition that comes
+ *  later counts for them when the text is whole.
+ */
+export class GrowingBlocks {
+  private done: Block[] = [];
+  private begin = 0;
+  private level = 1;
+  private env: Environment = {};
+  private made = new Map<string, Block>();
+
+  blocks(text: string, isGrowing: boolean): Block[] {
+    if (!isGrowing || !text.startsWith(this.seen)) this.reset();
+    const tail = text.slice(this.begin);
+    const groups = topLevel(parser.parse(tail, this.env));
+    const levels = lowered(groups, this.level);
+    const lines = tail.split("\n");
+    const used = new Map<string, Block>();
+    const blocks = groups.map((tokens, place) => {
+      const [first, end] = tokens[0]?.map ?? [0, 0];
+      const isLast = end >= lines.length;
+      const index = this.done.length + place;
+      const source = `${index} ${isLast} ${tokens[0]?.tag} ${JSON.stringify(this.env)} ${lines.slice(first, end).join("\n")}`;
+      const block = this.made.get(source) ?? blockOf(tokens, { index, env: this.env, isLast });
+      used.set(source, block);
+      return block;
+    });
+    this.made = used;
+    const shown = [...this.done, ...blocks];
+    if (isGrowing) this.settle(groups, blocks, { lines, levels });
+    this.seen = text.slice(0, this.begin);
+    return shown;
+  }
+
+  private seen = "";
+
+  /** Only the last two blocks can still become something else. */
+  private settle(groups: Token[][], blocks: Block[], read: { lines: string[]; levels: number[] }): void {
+    const settled = groups.length - 2;
+    const line = groups[settled]?.[0]?.map?.[0];
+    if (settled < 1 || line === undefined) return;
+    this.done = [...this.done, ...blocks.slice(0, settled)];
+    this.level = read.levels[settled - 1] ?? 1;
+    this.begin += read.lines.slice(0, line).join("\n").length + 1;
+  }
+
+  private reset(): void {
+    this.done = [];
+    this.begin = 0;
+    this.level = 1;
+    this.env = {};
+  }
 }
 
 function blockOf(tokens: Token[], at: { index: number; env: Environment; isLast: boolean }): Block {
@@ -63,14 +98,16 @@ function blockOf(tokens: Token[], at: { index: number; env: Environment; isLast:
   return { kind: "html", key, html: parser.renderer.render(tokens, parser.options, at.env) };
 }
 
-/** The page's own heading comes first, and no level is left out on the way down. */
-function lowered(tokens: Token[]): Token[] {
-  let level = 1;
-  for (const token of tokens) {
-    if (token.type === "heading_open") level = Math.min(Number(token.tag[1]) + 1, level + 1, 6);
-    if (token.type.startsWith("heading_")) token.tag = `h${level}`;
-  }
-  return tokens;
+/** The page's own heading comes first, and no level is left out on the way down. Gives the level behind each block. */
+function lowered(groups: Token[][], from: number): number[] {
+  let level = from;
+  return groups.map((tokens) => {
+    for (const token of tokens) {
+      if (token.type === "heading_open") level = Math.min(Number(token.tag[1]) + 1, level + 1, 6);
+      if (token.type.startsWith("heading_")) token.tag = `h${level}`;
+    }
+    return level;
+  });
 }
 
 function topLevel(tokens: Token[]): Token[][] {
