@@ -166,8 +166,9 @@ export function converse(transport: Transport, schedule: Schedule = eachFrame) {
   }
 
   function upsertCall(message: ChatMessage, call: ToolCall): void {
-    const place = message.calls.findIndex((each) => each.id === call.id);
-    message.calls = place < 0 ? [...message.calls, call] : message.calls.with(place, call);
+    const isKnown = message.calls.some((each) => each.id === call.id);
+    const replaced = message.calls.map((each) => (each.id === call.id ? call : each));
+    message.calls = isKnown ? replaced : [...replaced, call];
   }
 
   function settle(message: ChatMessage, stored: ChatMessage): void {

@@ -89,8 +89,9 @@ export function isUnderWay(message: ChatMessage): boolean {
   return message.status === "queued" || message.status === "running";
 }
 
+/** Also where the browser has no such thing: on a page without HTTPS. */
 export function newKey(): string {
-  return crypto.randomUUID?.() ?? `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+  return globalThis.crypto?.randomUUID?.() ?? `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
 }
 
 export function isAnswerOf(message: ChatMessage, executionId: string): boolean {

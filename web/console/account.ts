@@ -77,17 +77,21 @@ export class Account {
     this.user.value = await this.ask<User>("GET", "/auth/me");
   }
 
+  /** Without HTTPS there are no locks: then two tabs may both ask, which the server puts up with for a moment. */
   private async refresh(): Promise<void> {
-    await navigator.locks.request(KEPT, async () => {
-      const refresh_token = localStorage.getItem(KEPT);
-      if (refresh_token === null) throw this.forget();
-      try {
-        this.take(await ask<Tokens>(`${this.root}/auth/refresh`, { method: "POST", json: { refresh_token } }));
-      } catch (error) {
-        if (error instanceof Refusal && error.status === 401) throw this.forget();
-        throw error;
-      }
-    });
+    if (navigator.locks) await navigator.locks.request(KEPT, () => this.renew());
+    else await this.renew();
+  }
+
+  private async renew(): Promise<void> {
+    const refresh_token = localStorage.getItem(KEPT);
+    if (refresh_token === null) throw this.forget();
+    try {
+      this.take(await ask<Tokens>(`${this.root}/auth/refresh`, { method: "POST", json: { refresh_token } }));
+    } catch (error) {
+      if (error instanceof Refusal && error.status === 401) throw this.forget();
+      throw error;
+    }
   }
 
   private take(tokens: Tokens): void {
