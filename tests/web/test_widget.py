@@ -47,7 +47,7 @@ async def framed(page: Page) -> ChatPage:
 
 async def test_a_visitor_of_another_site_chats(browser: Browser, owner: Caller) -> None:
     async with host_page("") as site:
-        shop = await built(owner, "scripted?tokens=30&pause_ms=20", allowedOrigins=[site], welcomeMessage="Hello!")
+        shop = await built(owner, "scripted?tokens=500&pause_ms=40", allowedOrigins=[site], welcomeMessage="Hello!")
     html = KIND.replace("WIDGET", script(shop))
     async with host_page(html, port=urlsplit(site).port or 0) as site, watched_page(browser) as seen:
         await seen.page.goto(site)
