@@ -76,9 +76,10 @@ TEXTS = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=4)
 
 
 @given(TEXTS)
-def test_text_comes_as_it_was_said(texts: list[str]) -> None:
+def test_text_comes_as_it_was_said_and_is_stored(texts: list[str]) -> None:
+    stored = "".join(texts).replace("\0", "\ufffd")
     (item,) = shown([event(EventType.execution_queued), event(EventType.execution_started), said(*texts), END])
-    assert item["content"] == [{"type": "output_text", "text": "".join(texts), "annotations": []}]
+    assert item["content"] == [{"type": "output_text", "text": stored, "annotations": []}]
     assert item["id"] == MESSAGE
 
 

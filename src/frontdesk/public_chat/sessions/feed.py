@@ -19,7 +19,7 @@ from frontdesk.conversation.messages import repository as messages
 from frontdesk.database import Database
 from frontdesk.errors import ForbiddenError, NotFoundError, SessionEndedError, SessionExpiredError
 from frontdesk.kit.clock import Clock
-from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Follower, ThreadLog
+from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Follower, ThreadLog, follow_from_now
 from frontdesk.public_chat.interfaces.published import Published, PublishedInterfaces
 from frontdesk.public_chat.sessions import repository as sessions
 from frontdesk.public_chat.sessions.models import ExecutionStatus, Standing
@@ -110,15 +110,8 @@ class VisitorFeed:
 
     async def follow_log(self, thread_id: str) -> Follower:
         """The thread's own log from now on, also of a thread that is not there yet."""
-        while True:
-            follower = await self._log.follow(thread_id)
-            try:
-                while follower.take():
-                    pass
-            except CursorGoneError:
-                follower.close()
-            else:
-                return follower
+        follower, _ = await follow_from_now(self._log, thread_id)
+        return follower
 
     def _begin(
         self, connection: Connection, published: Published, token: str, *, after: Point | None, stays: bool

@@ -8,23 +8,11 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.answer import StoredText
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.ports.thread_log import Event, EventType
 from frontdesk.public_chat.sessions.moments import AnswerEvent, Connected, Ended, Moment, Settled
 from frontdesk.surfaces.public_chat.schemas import MessageOut
-
-
-class _Delta(msgspec.Struct):
-    content: Any = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta = msgspec.field(default_factory=_Delta)
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
+from frontdesk.surfaces.said import stored_text, text_of
 
 
 class _Call(msgspec.Struct):
@@ -32,8 +20,6 @@ class _Call(msgspec.Struct):
     tool: str
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_decode_stored = msgspec.json.Decoder(StoredText).decode
 _decode_call = msgspec.json.Decoder(_Call).decode
 _encode = msgspec.json.encode
 _CALLS = {
@@ -70,10 +56,10 @@ def _frame(moment: Moment) -> bytes:
 def _answer(shown: AnswerEvent) -> tuple[bytes, bytes]:
     event = shown.event
     if event.type is EventType.chunk:
-        text = "".join([_text(part) for part in event.parts])
+        text = text_of(event)
         return b"token", _token(shown, text) if text else b""
     if event.type is EventType.snapshot:
-        return b"token", _token(shown, _decode_stored(event.payload).text)
+        return b"token", _token(shown, stored_text(event.payload))
     if event.type is EventType.execution_restarted:
         return b"token", _encode({**_names(shown), "token": "", "reset": True})
     if event.type in _CALLS:
@@ -88,15 +74,6 @@ def _token(shown: AnswerEvent, text: str) -> bytes:
         place.message_id.encode(),
         _encode(text),
     )
-
-
-def _text(chunk: bytes) -> str:
-    try:
-        choices = _decode_chunk(chunk).choices
-    except msgspec.MsgspecError:
-        return ""
-    content = choices[0].delta.content if choices else None
-    return content if isinstance(content, str) else ""
 
 
 def _call(shown: AnswerEvent, event: Event) -> bytes:
