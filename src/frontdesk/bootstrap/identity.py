@@ -23,6 +23,7 @@ from frontdesk.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
+    standings: Standings
     users: UserService
     tokens: TokenService
     secrets: ClientSecrets
@@ -40,6 +41,7 @@ async def open_identity(stack: AsyncExitStack, parts: Parts) -> Identity:
     throttle = _throttle(settings, parts.limiter)
     provider = _identity_provider(stack, settings, clock)
     return Identity(
+        standings=standings,
         users=UserService(database, clock, passwords=passwords, throttle=throttle, standings=standings),
         tokens=TokenService(database, clock, settings=settings, standings=standings),
         secrets=ClientSecrets(database, clock, settings=settings, standings=standings),

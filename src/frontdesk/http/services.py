@@ -22,6 +22,7 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.open_sockets import OpenSockets
+from frontdesk.http.revocations import Revocations
 from frontdesk.identity.client_secrets.service import ClientSecrets
 from frontdesk.identity.external.service import ExternalIdentities
 from frontdesk.identity.limits import SessionThrottle
@@ -73,6 +74,7 @@ class Services(Operations):
     answers: AnswersSource
     tickets: Tickets
     public_chat: PublicChat
+    revocations: Revocations
     streams: OpenStreams
     sockets: OpenSockets
     models: ModelList
