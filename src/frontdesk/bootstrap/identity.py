@@ -13,6 +13,7 @@ from frontdesk.identity.standings import Standings
 from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.usage.ledger import UsageLedger
+from frontdesk.identity.usage.reports import UsageReports
 from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
@@ -30,6 +31,7 @@ class Identity:
     external: ExternalIdentities
     tickets: Tickets
     usage: UsageService
+    usage_reports: UsageReports
     session_throttle: SessionThrottle
 
 
@@ -48,6 +50,7 @@ async def open_identity(stack: AsyncExitStack, parts: Parts) -> Identity:
         external=ExternalIdentities(database, clock, provider=provider, standings=standings),
         tickets=Tickets(database, clock, secret=settings.jwt_secret_key.get_secret_value(), standings=standings),
         usage=await _usage(stack, parts),
+        usage_reports=UsageReports(database, clock),
         session_throttle=SessionThrottle(parts.limiter, per_minute=settings.sessions_per_address),
     )
 
@@ -72,6 +75,7 @@ async def _usage(stack: AsyncExitStack, parts: Parts) -> UsageService:
         ledger,
         parts.limiter,
         parts.clock,
+        parts.measurements,
         requests_per_minute=parts.settings.llm_proxy_requests_per_minute,
         tokens_per_day=parts.settings.llm_proxy_tokens_per_day,
     )

@@ -97,6 +97,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             models=parts.models,
             relay=parts.relay,
             usage=identity.usage,
+            usage_reports=identity.usage_reports,
             history=History(database),
             transcriber=_transcriber(stack, settings),
             health=_server_health(parts, core.engine, blobs=core.blobs),

@@ -28,6 +28,7 @@ from frontdesk.identity.external.service import ExternalIdentities
 from frontdesk.identity.limits import SessionThrottle
 from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
+from frontdesk.identity.usage.reports import UsageReports
 from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
@@ -80,6 +81,7 @@ class Services(Operations):
     models: ModelList
     relay: ModelRelay
     usage: UsageService
+    usage_reports: UsageReports
     history: History
     client_secrets: ClientSecrets
     external: ExternalIdentities
