@@ -25,6 +25,7 @@ from frontdesk.database.prepared import Prepared
 from frontdesk.database.types import UtcDateTime
 from frontdesk.errors import NotFoundError, SessionEndedError, SessionExpiredError
 from frontdesk.identity.users.models import users
+from frontdesk.ports.language_model import Visit
 from frontdesk.public_chat.interfaces.models import ChatInterface, InterfaceStatus, chat_interfaces
 from frontdesk.public_chat.sessions.models import (
     EXECUTION_STATUS,
@@ -104,6 +105,15 @@ _CLOSED = {
 }
 
 
+_VISIT = select(
+    chat_interface_sessions.c.id,
+    chat_interface_sessions.c.interface_id,
+    chat_interface_sessions.c.identity_subject,
+    chat_interface_sessions.c.identity_name,
+    chat_interface_sessions.c.identity_email,
+).where(chat_interface_sessions.c.id == bindparam("of_thread"))
+
+
 class Place(msgspec.Struct, frozen=True):
     """Of an answer in its thread."""
 
@@ -175,6 +185,12 @@ def get_listed(connection: Connection, interface_id: str, session_id: str) -> Vi
     if row is None:
         raise NotFoundError
     return _session(row)
+
+
+def find_visit(connection: Connection, thread_id: str) -> Visit | None:
+    """Of a thread that a session of a visitor's has; a session's id is its thread's."""
+    row = connection.execute(_VISIT, {"of_thread": thread_id}).one_or_none()
+    return None if row is None else Visit(*row)
 
 
 def find_latest(connection: Connection, interface_id: str, subject: str) -> VisitorSession | None:
