@@ -33,7 +33,7 @@ from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.public_chat import routes as visitors
 from frontdesk.surfaces.session_gateway import sessions, tools
-from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads
+from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads, usage
 from frontdesk.surfaces.websocket_gateway import routes as websocket_gateway
 
 _YOUNG_OBJECTS = 20_000
@@ -98,6 +98,7 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None, role: Ro
         version=__version__,
         lifespan=lifespan,
         openapi_url=f"{settings.api_prefix}/openapi.json",
+        openapi_tags=[llm_proxy.DESCRIBED],
     )
     if role is not Role.agent:
         _include_users_surfaces(http, settings)
@@ -121,6 +122,7 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
         executions,
         models,
         search,
+        usage,
         agents,
         attachments,
         files,

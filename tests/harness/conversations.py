@@ -42,6 +42,7 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.ports.thread_log import Event, EventType, ThreadLog
+from frontdesk.public_chat.sessions.repository import find_visit
 from harness.attachments import attachment_service
 from harness.tools import OfferedTools
 
@@ -252,6 +253,7 @@ async def open_core(
         lease=lease,
         tick=tick,
         context_messages=100,
+        find_visit=find_visit,
         patience=None if temporal is None else 2 * tick,
     )
     engine = _engine(database, runner, tick=tick, temporal=temporal)

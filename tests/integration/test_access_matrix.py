@@ -51,6 +51,8 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /ws-tickets": {},
     "GET /auth/me": None,
     "GET /models": None,
+    "GET /usage": None,
+    "GET /usage/callers": None,
     "POST /threads": {"title": "mine"},
     "GET /threads": None,
     "GET /threads/{thread_id}": None,

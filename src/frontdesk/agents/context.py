@@ -15,10 +15,16 @@ Shown = Widget | Citation | Image | Effect | Progress
 
 
 class AnswerContext:
-    """Of one asking of the agent. What is shown goes out with its next word, and calls when it has said its last."""
+    """Of one asking of the agent. What is shown goes out with its next word, and calls when it has said its last.
+
+    `user_id` is the account whose thread it is. In a public chat that is the interface's owner: `visit` says who is
+    talking there, and is None where that is the account itself. A tool that keeps something for whoever asks keeps
+    it by `visit.subject` or `visit.session_id` where there is a visit.
+    """
 
     def __init__(self, request: Request) -> None:
         self.user_id = request.user_id
+        self.visit = request.visit
         self.thread_id = request.thread_id
         self.action: Action | None = request.action
         self._shown: list[Shown] = []

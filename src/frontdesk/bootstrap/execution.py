@@ -13,6 +13,7 @@ from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.conversation.tool_calls.making import ToolCaller
 from frontdesk.conversation.turn import Turn
 from frontdesk.ports.execution_engine import ExecutionEngine
+from frontdesk.public_chat.sessions.repository import find_visit
 
 
 class Engine(ExecutionEngine, Protocol):
@@ -88,6 +89,7 @@ def execution_runner(parts: Parts, *, patience: float | None = None) -> Executio
         lease=settings.execution_lease_seconds,
         tick=settings.engine_tick_seconds,
         context_messages=settings.llm_context_messages,
+        find_visit=find_visit,
         patience=patience,
         default_agent=default_agent(settings, parts.runtimes, parts.tools),
     )

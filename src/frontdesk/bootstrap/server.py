@@ -33,6 +33,7 @@ from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.open_sockets import OpenSockets
+from frontdesk.http.revocations import Revocations
 from frontdesk.http.services import Services
 from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.execution_engine import ExecutionEngine
@@ -61,6 +62,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         clock, measurements, database, log = parts.clock, parts.measurements, parts.database, parts.log
         identity = await open_identity(stack, parts)
         core = await _core(stack, parts, identity)
+        revocations = await _revocations(stack, parts, identity)
         watch_process(measurements, database=database, log=log, running=lambda: core.engine.running)
         yield Services(
             settings=settings,
@@ -88,12 +90,14 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             invoker=await _invoker(stack, parts),
             answers=AnswersSource(database=database, log=log, feed=core.feed),
             public_chat=core.public_chat,
-            streams=await _streams(stack, parts),
-            sockets=await _sockets(stack, parts),
+            revocations=revocations,
+            streams=await _streams(stack, parts, revocations),
+            sockets=await _sockets(stack, parts, revocations),
             measurements=measurements,
             models=parts.models,
             relay=parts.relay,
             usage=identity.usage,
+            usage_reports=identity.usage_reports,
             history=History(database),
             transcriber=_transcriber(stack, settings),
             health=_server_health(parts, core.engine, blobs=core.blobs),
@@ -162,8 +166,15 @@ def _agents(parts: Parts) -> AgentService:
     )
 
 
-async def _streams(stack: AsyncExitStack, parts: Parts) -> OpenStreams:
-    streams = OpenStreams(measurements=parts.measurements, patience=parts.settings.slow_reader_seconds)
+async def _revocations(stack: AsyncExitStack, parts: Parts, identity: Identity) -> Revocations:
+    revocations = Revocations(parts.database, identity.standings, parts.clock)
+    await revocations.open()
+    stack.push_async_callback(revocations.aclose)
+    return revocations
+
+
+async def _streams(stack: AsyncExitStack, parts: Parts, revocations: Revocations) -> OpenStreams:
+    streams = OpenStreams(revocations, measurements=parts.measurements, patience=parts.settings.slow_reader_seconds)
     await streams.open()
     stack.push_async_callback(streams.aclose)
     return streams
@@ -176,10 +187,11 @@ def _session_feed(stack: AsyncExitStack, parts: Parts, answers: Feed) -> Session
     return SessionFeed(SessionSource(database=parts.database, log=parts.log, answers=answers, reports=reports))
 
 
-async def _sockets(stack: AsyncExitStack, parts: Parts) -> OpenSockets:
+async def _sockets(stack: AsyncExitStack, parts: Parts, revocations: Revocations) -> OpenSockets:
     settings = parts.settings
     sockets = OpenSockets(
         parts.database,
+        revocations,
         measurements=parts.measurements,
         patience=settings.slow_reader_seconds,
         message_seconds=settings.body_timeout_seconds,

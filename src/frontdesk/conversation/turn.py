@@ -42,6 +42,7 @@ from frontdesk.ports.thread_log import Entry, ThreadLog
 _log = structlog.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
 _RETRY_SECONDS = 0.5
+_GIVEN_UP = frozenset({"time_limit", "step_limit", "token_limit"})  # by us, while a runtime may go on
 _EXHAUSTED = Ending(
     state=ExecutionState.failed,
     text=None,
@@ -120,7 +121,10 @@ class Turn:
             error = failure
         finally:
             heartbeat.stop()
-        return await self._end(answer, _ending(answer, error, stopped=scope.cancelled_caught))
+        stopped = scope.cancelled_caught
+        if stopped or (error is not None and error.kind in _GIVEN_UP):
+            await self._asking.stop(claim)  # before the thread is free: nothing may be begun in it until then
+        return await self._end(answer, _ending(answer, error, stopped=stopped))
 
     async def _work(self, claim: Claim, answer: Answer, heartbeat: Heartbeat) -> bool:
         """To the answer's end; True when it waits for somebody instead."""

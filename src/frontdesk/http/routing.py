@@ -24,8 +24,10 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from frontdesk.errors import BadInternalKeyError, BadTokenError, ConfigurationError, UnauthenticatedError
 from frontdesk.http.admission import PLACE, waiting_elsewhere
 from frontdesk.http.bodies import decode_json, read_body
+from frontdesk.http.revocations import HOLDER
 from frontdesk.http.services import operations, services
 from frontdesk.http.uploads import takes_stream
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.time_limit import not_counted, time_limit
 
@@ -70,13 +72,19 @@ class Declaration(SecurityBase):
         return connection.scope[_PRINCIPAL]
 
 
+def hold(connection: HTTPConnection, holder: Holder) -> Principal:
+    """Who is admitted; a response that goes on ends when that is revoked."""
+    connection.scope[HOLDER] = holder
+    return holder.principal
+
+
 async def _admit_anyone(_connection: HTTPConnection) -> None:
     return None
 
 
 async def _admit_known_or_nobody(connection: HTTPConnection) -> Principal | None:
     token = bearer_token(connection)
-    return None if token is None else await services(connection).tokens.authenticate(token)
+    return None if token is None else hold(connection, await services(connection).tokens.holder(token))
 
 
 async def _admit_known_or_visitor(connection: HTTPConnection) -> Principal | None:
@@ -122,7 +130,9 @@ async def _admit_internal_or_user(connection: HTTPConnection) -> Principal:
     token = bearer_token(connection)
     if token is None:
         raise UnauthenticatedError
-    return _INTERNAL if is_internal_key(connection, token) else await services(connection).tokens.authenticate(token)
+    if is_internal_key(connection, token):
+        return _INTERNAL
+    return hold(connection, await services(connection).tokens.holder(token))
 
 
 def is_internal_key(connection: HTTPConnection, given: str) -> bool:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from frontdesk.errors import UnauthenticatedError
 from frontdesk.http.addresses import require_https
-from frontdesk.http.routing import Declaration, bearer_token
+from frontdesk.http.routing import Declaration, bearer_token, hold
 from frontdesk.http.services import services
 from frontdesk.identity.principal import Principal
 from frontdesk.surfaces.chatkit.answers import Answers
@@ -29,7 +29,7 @@ async def _admit(request: HTTPConnection) -> Principal:
     secret = bearer_token(request)
     if secret is None:
         raise UnauthenticatedError
-    return await services(request).client_secrets.authenticate(secret)
+    return hold(request, await services(request).client_secrets.authenticate(secret))
 
 
 Caller = Annotated[Principal, Depends(Declaration("client secret", _admit))]

@@ -22,6 +22,12 @@ from frontdesk.surfaces.llm_proxy.passage import EventPassage, Passage, WholePas
 from frontdesk.surfaces.llm_proxy.refusals import refusal
 
 router = api_router(PREFIX, tag="openai")
+# What stands below it is described by whose API it is: the provider's words pass as they are.
+DESCRIBED = {
+    "name": "openai",
+    "description": f"{PREFIX}/chat/completions, {PREFIX}/embeddings and {PREFIX}/models are OpenAI's API",
+    "externalDocs": {"description": "OpenAI's description", "url": "https://github.com/openai/openai-openapi"},
+}
 T = TypeVar("T")
 _TO_PROVIDER = ("accept", "traceparent", "tracestate")
 _FROM_PROVIDER = frozenset(

@@ -9,14 +9,18 @@ from frontdesk.http.description import failures
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import PRINTABLE
 from frontdesk.http.parameters import known_id, mark_replayed
+from frontdesk.http.routing import hold
 from frontdesk.http.services import services
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.limits import limit_fields
 from frontdesk.kit.paging import MAX_LIMIT
 from frontdesk.public_chat.interfaces.models import ChatInterface
 from frontdesk.public_chat.interfaces.origins import frame_ancestors
 from frontdesk.public_chat.services import PublicChat
+from frontdesk.public_chat.sessions.models import TokenKind
 from frontdesk.public_chat.sessions.moments import parse_point
 from frontdesk.public_chat.sessions.opening import Visit
+from frontdesk.public_chat.sessions.tokens import find_digest
 from frontdesk.surfaces.public_chat.encoding import VisitorEncoder
 from frontdesk.surfaces.public_chat.schemas import (
     CancelIn,
@@ -134,6 +138,8 @@ async def follow_visitor_session(
     after: Annotated[str | None, Query(description="As Last-Event-ID, which wins")] = None,
 ) -> Response:
     point = parse_point(last_event_id or after)
+    visit = Holder(visited.principal, None, visit=find_digest(token, TokenKind.session))
+    hold(request, visit)
     reader = await _chat(request).feed.open(visited, token, after=point, stays=follow)
     if reader is None:
         return Response(status_code=204)

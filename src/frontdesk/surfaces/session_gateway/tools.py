@@ -62,7 +62,7 @@ async def invoke_tool(
         async with AsyncExitStack() as exchange:
             with waiting_elsewhere(request):
                 passage = await exchange.enter_async_context(invoker.forward(begun))
-            return ForwardedResponse(passage, exchange.pop_all())
+            return ForwardedResponse(passage, exchange.pop_all(), services(request).revocations)
     except ToolCallError as error:
         raise told(error) from error
 
