@@ -24,6 +24,7 @@ from chaos import (
     files,
     floods,
     hops,
+    indexes,
     kills,
     limits,
     model_faults,
@@ -84,6 +85,10 @@ def _sqlite_proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]
     files = 1_500 if chosen.long else 60
     return {
         "writers": (lambda s, _b, f: writers.prove_writers(s, f, seconds=seconds, kills=killed), writers.SETTINGS),
+        "vectors": (
+            lambda s, _b, _f: indexes.prove_chroma_kills(s.log.parent / "vectors", kills=500 if chosen.long else 50),
+            {},
+        ),
         "documents": (lambda _s, _b, _f: documents.prove_documents(files=files), {}),
     }
 
@@ -134,6 +139,12 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
             widget.SETTINGS,
         ),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
+        "reindex": (
+            lambda s, _b, f: indexes.prove_reindex_kills(
+                s, f, kills=100 if long else 10, messages=1_000 if long else 200
+            ),
+            indexes.SETTINGS,
+        ),
         "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),
     }
 

@@ -1,5 +1,6 @@
 """Search by meaning: the nearest vectors of the asker's own, of threads that they may see at this moment."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -36,25 +37,25 @@ class Likeness:
 
     async def find(self, scope: Scope, question: str, *, wanted: int) -> Alike:
         """At least `wanted` threads, if there are so many. Raises `SearchIndexError` and `UnavailableError`."""
-        vector = await self._meaning.embed_question(question)
-        live = await self._read_live()
+        vector, (live, where) = await asyncio.gather(self._meaning.embed_question(question), self._look_up(scope))
         try:
-            return await self._find(live, scope, vector, wanted=wanted)
+            return await self._find(live, scope, vector, where=where, wanted=wanted)
         except SearchIndexError:
-            successor = await self._read_live()
+            successor, where = await self._look_up(scope)
             if successor.generation == live.generation:
                 raise
-        return await self._find(successor, scope, vector, wanted=wanted)
+        return await self._find(successor, scope, vector, where=where, wanted=wanted)
 
-    async def _read_live(self) -> Generation:
-        live = await self._database.read(generations.find_live)
+    async def _look_up(self, scope: Scope) -> tuple[Generation, Where]:
+        live, where = await self._database.read(
+            lambda connection: (generations.find_live(connection), _where(connection, scope))
+        )
         if live is None or (live.model is None and not live.is_complete):
             raise SearchIndexError("The search index has not been begun yet")
-        return live
+        return live, where
 
-    async def _find(self, live: Generation, scope: Scope, vector: Vectors, *, wanted: int) -> Alike:
+    async def _find(self, live: Generation, scope: Scope, vector: Vectors, *, where: Where, wanted: int) -> Alike:
         collection = await self._meaning.collection(live)
-        where = await self._database.read(lambda connection: _where(connection, scope))
         count = max(_FIRST, 2 * wanted)
         while True:
             near = await self._meaning.nearest(collection, vector, where=where, count=count)
