@@ -14,7 +14,7 @@ define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up up-scaled example-documents test check format bench chaos chaos-long histories locks clean
+.PHONY: help up up-scaled example-documents example-todo test check format bench chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,10 +30,14 @@ up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: n
 example-documents: $(VENV)/dev.installed ## the gateway before the example document back end, on port 8009 (ARGS="--stub": a scripted model)
 	@PYTHONPATH=src:. $(BIN)/python -m deploy.documents $(ARGS)
 
+example-todo: $(VENV)/dev.installed ## the gateway with the example to-do assistant, on port 8009, and its page (ARGS="--stub": a scripted model)
+	@PYTHONPATH=src:. $(BIN)/python -m deploy.todo $(ARGS)
+
 test: $(VENV)/dev.installed $(CLIENTS) ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
+	$(call need,chromium,chromium)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
