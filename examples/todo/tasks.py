@@ -97,7 +97,6 @@ class Tasks:
         connection = sqlite3.connect(self._path, timeout=_PATIENCE_SECONDS, isolation_level=None)
         connection.row_factory = Row
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(_SCHEMA)
             yield connection
