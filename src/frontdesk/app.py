@@ -144,10 +144,11 @@ def _include_chatkit(http: FastAPI, settings: Settings) -> None:
     """Where its package is installed."""
     if find_spec("chatkit") is None:
         return
-    from frontdesk.surfaces.chatkit import routes, sessions  # noqa: PLC0415  an extra
+    from frontdesk.surfaces.chatkit import images, routes, sessions  # noqa: PLC0415  an extra
 
     http.include_router(routes.router)
-    http.include_router(sessions.router, prefix=settings.api_prefix)
+    for module in (sessions, images):
+        http.include_router(module.router, prefix=settings.api_prefix)
 
 
 def _admission(settings: Settings, measurements: Measurements) -> Admission:

@@ -31,6 +31,7 @@ WITHOUT_TOKEN = {
     "GET /metrics",
     "GET /blobs/{key:path}",
     "PUT /blobs/{key:path}",
+    "GET /chatkit/images/{attachment_id}",  # tests/integration/test_chatkit.py
 }
 # What visitors do, with a session's token where it says so; test_public_chat_sessions.py has who may not.
 PUBLIC_CHAT = "/public/chat-interfaces/{slug}"

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from harness.identities import settings_for
 from harness.model_stub import ModelStub
 from harness.served import served
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 REQUESTS = Path(__file__).parent / "fixtures" / "chatkit_requests.json"
 TYPES = {
     *("threads.create", "threads.add_user_message", "threads.add_client_tool_output", "threads.add_structured_input"),
@@ -300,6 +302,39 @@ async def test_tags_quotes_and_options_come_back(client: ChatKitClient) -> None:
     }
     assert text_of(answer).split() == ["so", "it", "was", "ask", "@ada"] or "@ada" in text_of(answer)
     await assert_same(client, thread_id)
+
+
+async def _attached(client: ChatKitClient, name: str, media_type: str, content: bytes) -> dict[str, Any]:
+    made = await client.ask("attachments.create", name=name, size=len(content), mime_type=media_type)
+    await client.upload(made["upload_descriptor"]["url"], content, headers=made["upload_descriptor"]["headers"])
+    return made
+
+
+async def test_an_image_is_shown_to_whoever_has_its_address(client: ChatKitClient) -> None:
+    made = await client.ask("attachments.create", name="a.png", size=len(PNG), mime_type="image/png")
+    assert made["type"] == "image"
+    assert (await client.picture(made["preview_url"])).status_code == 404  # nothing is there yet
+    upload = made["upload_descriptor"]
+    await client.upload(upload["url"], PNG, headers=upload["headers"])
+    shown = await client.picture(made["preview_url"])
+    assert (shown.content, shown.headers["content-type"], len(shown.history)) == (PNG, "image/png", 1)
+    text = await _attached(client, "b.txt", "text/plain", b"hello")
+    thread_id, _ = await client.create("look", attachments=[made["id"], text["id"]])
+    image, file = client.shown(thread_id)[0]["attachments"]
+    assert (image["type"], image["preview_url"], file["type"]) == ("image", made["preview_url"], "file")
+    await assert_same(client, thread_id)
+    forged = [made["preview_url"].replace(made["id"], text["id"]), made["preview_url"][:-1]]
+    forged += [re.sub(r"expires=\d+", "expires=9999999999", made["preview_url"]), made["preview_url"].partition("?")[0]]
+    assert {(await client.picture(url)).status_code for url in forged} == {403, 422}
+    await client.ask("attachments.delete", attachment_id=made["id"])
+    assert (await client.picture(made["preview_url"])).status_code == 404
+
+
+async def test_what_only_says_that_it_is_an_image_is_not_shown(client: ChatKitClient) -> None:
+    made = await _attached(client, "a.png", "image/png", b"just text")
+    assert (await client.picture(made["preview_url"])).status_code == 404
+    thread_id, _ = await client.create("look", attachments=[made["id"]])
+    assert client.shown(thread_id)[0]["attachments"][0]["type"] == "file"
 
 
 async def test_threads_are_listed_from_both_ends(client: ChatKitClient) -> None:
