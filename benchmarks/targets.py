@@ -71,6 +71,10 @@ def _recall(index: str, scene: str) -> Callable[[Results], Figure]:
     return lambda results: results["vector_index"][index][f"10000_{scene}_recall"]
 
 
+def _chatkit(how: str) -> Callable[[Results], Figure]:
+    return lambda results: results["chatkit"][OURS][f"share_of_package_{how}"]
+
+
 def _lag(results: Results) -> Figure:
     return results["vector_index"]["packaged E5"]["loop_lag_ms"]
 
@@ -136,5 +140,7 @@ TARGETS = (
     _most("Event loop while the packaged embedder works, longest lag, ms", 50, _lag),
     _least("Tokens per core: sockets / event streams", 0.4, _sockets("tokens_per_cpu_second")),
     _most("500 x 20 ms: token latency p95, sockets / event streams", 1.5, _sockets("p95_ms")),
+    _most("ChatKit, as fast as tokens come: CPU per token / the package's server", 0.1, _chatkit("at_once")),
+    _most("ChatKit, a token every 4 ms: CPU per token / the package's server", 0.1, _chatkit("paced")),
     _most("Memory of an idle socket of 2,000, KiB", 40, _sockets("kib_per_idle_socket", over_streams=False)),
 )
