@@ -8,18 +8,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from aiohttp import web
 from chatkit import types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from frontdesk.kit.ids import new_id
-from harness.chatkit_client import ChatKitClient, frames_of, message, text_of
+from harness.chatkit_client import ANSWERS, ChatKitClient, frames_of, message, text_of
 from harness.chatkit_server import NO_LIMITS, World, files, settle
 from harness.chatkit_story import answered, assert_same, kinds, last_of, tell_story
 from harness.conversations import until
-from harness.identities import settings_for
+from harness.identities import PASSWORD, settings_for
 from harness.model_stub import ModelStub
 from harness.served import served
 
@@ -76,6 +78,17 @@ async def test_the_threads_api_follows_what_began_in_the_widget(world: World) ->
     assert len(await answered(client, thread_id, 4)) == 4
 
 
+def assert_answered(response: httpx.Response, kind: str) -> None:
+    """With what the protocol answers such a request with."""
+    assert response.headers["content-type"].startswith("text/event-stream") == (kind in STREAMED), kind
+    if kind in STREAMED:
+        assert "stream_options" in kinds(frames_of(response.text)), kind
+    elif kind in ANSWERS:
+        ANSWERS[kind].validate_json(response.content)
+    else:
+        assert response.json() == {}, kind
+
+
 async def test_every_kind_of_request(client: ChatKitClient) -> None:
     """As a page sent them. Each is answered as its kind is, or refused with a reason."""
     thread_id, _ = await client.create("say hello")
@@ -90,8 +103,7 @@ async def test_every_kind_of_request(client: ChatKitClient) -> None:
         if response.status_code != 200:
             assert set(response.json()) == {"error", "code"} or response.json() == {"error": "Not found"}
             continue
-        is_stream = response.headers["content-type"].startswith("text/event-stream")
-        assert is_stream == (each["request"]["type"] in STREAMED), each
+        assert_answered(response, each["request"]["type"])
 
 
 BROKEN = [
@@ -171,6 +183,9 @@ async def test_whatever_the_types_allow_is_answered(client: ChatKitClient) -> No
         await asyncio.to_thread(draw)
     answers = [await client.post(body) for body in drawn]
     assert {answer.status_code for answer in answers} <= {200, 400, 404, 501}, [a.text for a in answers if a.is_error]
+    for body, answer in zip(drawn, answers, strict=True):
+        if answer.status_code == 200:
+            assert_answered(answer, body["type"])
     assert len({body["type"] for body in drawn}) == len(TYPES)
 
 
@@ -355,6 +370,29 @@ async def test_what_is_not_configured_says_so(client: ChatKitClient) -> None:
     audio = {"audio_base64": base64.b64encode(b"RIFF").decode(), "mime_type": "audio/webm;codecs=opus"}
     spoken = await client.post({"type": "input.transcribe", "params": audio})
     assert (spoken.status_code, spoken.json()["code"]) == (501, "not_configured")
+
+
+async def test_speech_is_heard_by_the_provider(module_database_url: str) -> None:
+    async def hear(request: web.Request) -> web.Response:
+        form = await request.post()
+        return web.json_response({"text": f"{form['model']} heard {len(form['file'].file.read())} bytes"})
+
+    application = web.Application()
+    application.router.add_post("/v1/audio/transcriptions", hear)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    configured = settings_for(module_database_url, llm_enabled=True, llm_api_base=base, transcription_model="whisper")
+    async with served(configured) as http:
+        pair = await http.post("/auth/login", json={"username": "ada", "password": PASSWORD})
+        token = {"Authorization": f"Bearer {pair.json()['access_token']}"}
+        secret = (await http.post("/chatkit/session", headers=token)).json()["client_secret"]
+        client = ChatKitClient(http, str(http.base_url).rstrip("/").removesuffix("/api"), secret)
+        audio = base64.b64encode(b"four").decode()
+        told = await client.ask("input.transcribe", audio_base64=audio, mime_type="audio/webm;codecs=opus")
+    await runner.cleanup()
+    assert told == {"text": "whisper heard 4 bytes"}
 
 
 async def test_a_thread_of_two_branches_shows_the_one_in_use(world: World) -> None:
