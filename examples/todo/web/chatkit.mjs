@@ -22,11 +22,12 @@ export class ChatKitClient {
     await this.#performTools()
   }
 
-  // A thread as it is stored: after a reload of the page, whatever was missed in between.
+  // The end of a thread as it is stored: after a reload of the page, with whatever was missed in between.
   async load(threadId) {
-    const thread = await (await this.#post('threads.get_by_id', { thread_id: threadId })).json()
+    const newest = { thread_id: threadId, order: 'desc', limit: 100 }
+    const page = await (await this.#post('items.list', newest)).json()
     this.threadId = threadId
-    this.items = new Map(thread.items.data.map((item) => [item.id, item]))
+    this.items = new Map(page.data.reverse().map((item) => [item.id, item]))
     this.onItems(this.items)
     await this.#performTools()
   }
