@@ -3,15 +3,16 @@
 SIGINT and SIGTERM end everything.
 """
 
-import asyncio
+import json
 import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import typer
 from rich.console import Console
@@ -19,23 +20,17 @@ from rich.console import Console
 from deploy.parts.announced import ROOT, announced
 from deploy.parts.gateway import Replica
 from deploy.parts.program import PartFailedError
-from frontdesk.agents.models import AgentKind
-from frontdesk.agents.service import AgentDraft, AgentService
 from frontdesk.cli.configuration import read_settings
-from frontdesk.cli.database import prepare_database
 from frontdesk.cli.failures import CommandError
 from frontdesk.cli.up.data_folder import settings_for
 from frontdesk.cli.up.model_process import is_needed
-from frontdesk.cli.users.accounts import with_users
-from frontdesk.database import open_database
-from frontdesk.identity.principal import Principal, PrincipalKind
-from frontdesk.identity.users.models import Registration
-from frontdesk.kit.clock import SystemClock
 from frontdesk.settings import Settings
 
 EXAMPLE = ROOT / "examples" / "todo"
-NAME, TOOL = "demo", "refresh_task_list"
+NAME = "demo"
 _LOOK_SECONDS = 0.5
+_ANSWER_SECONDS = 30.0
+_PASSWORD_BYTES = 9
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -68,17 +63,15 @@ def example_todo(
 
 def _run(folder: Path, settings: Settings, *, port: int, stub: bool) -> None:
     address, tasks = f"http://127.0.0.1:{port}", str(folder / "tasks.db")
-    password = _kept(folder / "demo-password", lambda: secrets.token_urlsafe(9))
-    beside = {"PYTHONPATH": f"{EXAMPLE.parent}:{ROOT / 'src'}", "TODO_DATABASE": tasks}
     with ExitStack() as parts:
         place = ("--port", str(port + 1), "--gateway", address, "--database", tasks)
         page = announced(parts, "page", folder, "todo", *place)
+        beside = {"PYTHONPATH": f"{EXAMPLE.parent}:{ROOT / 'src'}", "TODO_DATABASE": tasks}
         settings = settings.model_copy(update=_changes(settings, page, stub=stub))
-        agent_id = _kept(folder / "agent-id", lambda: _made_agent(settings, password))
-        settings = settings.model_copy(update={"chatkit_agent_id": agent_id})
         gateway = Replica(1, port, folder=folder, settings=settings, beside=beside)
         parts.callback(gateway.stop)
         gateway.start()
+        password = _password(folder / "demo-password", address)
         Console(highlight=False, soft_wrap=True).print(_instructions(page, password, folder, stub=stub), markup=False)
         while True:
             time.sleep(_LOOK_SECONDS)
@@ -89,6 +82,7 @@ def _changes(settings: Settings, page: str, *, stub: bool) -> dict[str, object]:
     changes: dict[str, object] = {
         "agents_file": str(EXAMPLE / "agents.yaml"),
         "tools_file": str(EXAMPLE / "tools.yaml"),
+        "default_agent": "python:todo",
         "cors_origins": ",".join([page, *settings.permitted_origins]),
     }
     if "default_tier" not in settings.model_fields_set and "tiers" not in settings.model_fields_set:
@@ -98,31 +92,18 @@ def _changes(settings: Settings, page: str, *, stub: bool) -> dict[str, object]:
     return changes
 
 
-def _made_agent(settings: Settings, password: str) -> str:
-    """The first start: an account, and the assistant's record, which everybody may use."""
-    prepare_database(settings, may_migrate=True)
-    account = Registration(username=NAME, password=password)
-    owner = with_users(settings, lambda users: users.create(account))
-    draft = AgentDraft(name="To-do assistant", kind=AgentKind.python, runtime="todo", tools=[TOOL], users=None)
-
-    async def make() -> str:
-        database = open_database(settings.database_url, pool_size=1, timeout=settings.database_timeout_seconds)
-        try:
-            runtimes = {AgentKind.python: ["todo"]}
-            agents = AgentService(database=database, clock=SystemClock(), knows_tool=TOOL.__eq__, runtimes=runtimes)
-            return (await agents.create(Principal(kind=PrincipalKind.user, id=owner.id), draft)).id
-        finally:
-            await database.aclose()
-
-    return asyncio.run(make())
-
-
-def _kept(path: Path, make: Callable[[], str]) -> str:
-    """What is in the file, made at the first start, for its owner's eyes only."""
+def _password(path: Path, address: str) -> str:
+    """Of the demo account, which is made at the first start, and which the owner of the folder may read."""
     if not path.exists():
-        made = make()
+        password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        account = json.dumps({"username": NAME, "password": password}).encode()
+        headers = {"Content-Type": "application/json"}
+        try:
+            urlopen(Request(f"{address}/api/auth/register", account, headers), timeout=_ANSWER_SECONDS).close()  # noqa: S310  ours
+        except HTTPError as error:
+            raise CommandError(f"The account {NAME} cannot be made: {error}. Is the database another's?") from error
         path.touch(mode=0o600)
-        path.write_text(made)
+        path.write_text(password)
     return path.read_text()
 
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 MODEL = "scripted-todo"
-PAUSE_SECONDS = 0.03
+PAUSE_SECONDS = 0.02
 HELP = (
     "I keep your tasks. Say “Add a task to buy groceries”, “Show my tasks”, “Complete task 1”, "
     "“Rename task 1 to buy bread”, or “Delete task 1”."

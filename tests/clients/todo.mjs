@@ -1,7 +1,7 @@
 // The to-do assistant's page without its window: says each line of SAID and prints what the page would show, as JSON.
 import { ChatKitClient, textOf } from '../../examples/todo/web/chatkit.mjs'
 
-const { GATEWAY: gateway, SITE: site, TOKEN: token, AGENT: agentId, SAID: said } = process.env
+const { GATEWAY: gateway, SITE: site, TOKEN: token, SAID: said } = process.env
 const told = { tools: [], refreshed: [], last: [] }
 
 async function refresh(name) {
@@ -11,7 +11,7 @@ async function refresh(name) {
   return { refreshed: true }
 }
 
-const client = () => new ChatKitClient({ gateway, token, agentId, onClientTool: refresh })
+const client = () => new ChatKitClient({ gateway, token, onClientTool: refresh })
 const chat = client()
 for (const text of said.split('\n')) {
   await chat.send(text)

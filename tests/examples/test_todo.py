@@ -57,13 +57,16 @@ async def test_what_is_said_is_done_and_the_list_is_shown_again(example: TodoExa
 
 
 async def test_a_list_is_its_owners(example: TodoExample) -> None:
-    owner, other = [await asyncio.to_thread(example.newcomer, name) for name in ("owner", "other")]
+    owner = await asyncio.to_thread(example.sign_in, example.name, example.password)
+    other = await asyncio.to_thread(example.newcomer, "other")
+    before = example.tasks(owner)
     await _say(example, owner, "Add a task to keep a secret")
-    (task,) = example.tasks(owner)
+    (*others, task) = example.tasks(owner)
+    assert (others, task["title"]) == (before, "keep a secret")
     number = task["id"]
     told = await _say(example, other, "Show my tasks", f"Complete task {number}", f"Delete task {number}")
     assert told["last"] == ["You have no tasks.", f"There is no task {number}.", f"There is no task {number}."]
-    assert (told["refreshed"], example.tasks(owner), example.tasks(other)) == ([], [task], [])
+    assert (told["refreshed"], example.tasks(owner), example.tasks(other)) == ([], [*before, task], [])
     for token in ("", "x", f"{owner.token}x"):
         refused = example.ask_tasks(Person("", token))
         assert (refused.status_code, refused.json()) == (401, {"error": "Sign in first"})

@@ -2,10 +2,9 @@
 
 export class ChatKitClient {
   // `token` is the user's access token. `onItems` hears of every change, `onClientTool` performs what the agent asks for.
-  constructor({ gateway, token, agentId, onItems = () => {}, onClientTool = async () => ({}) }) {
+  constructor({ gateway, token, onItems = () => {}, onClientTool = async () => ({}) }) {
     this.gateway = gateway
     this.token = token
-    this.metadata = agentId ? { agent_id: agentId } : {}
     this.onItems = onItems
     this.onClientTool = onClientTool
     this.threadId = null
@@ -78,7 +77,7 @@ export class ChatKitClient {
     return fetch(`${this.gateway}/chatkit`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${this.secret}` },
-      body: JSON.stringify({ type, params, metadata: this.metadata }),
+      body: JSON.stringify({ type, params }),
     })
   }
 
