@@ -4,11 +4,15 @@ from typing import Protocol
 
 from frontdesk.adapters.execution_engine.local import LocalExecutionEngine
 from frontdesk.adapters.execution_engine.runner import ExecutionRunner
+from frontdesk.adapters.tool_source.attachments import AttachmentSearch
+from frontdesk.agents.tools.answer_tools import AnswerTools
+from frontdesk.agents.tools.catalogue import ToolCatalogue
 from frontdesk.bootstrap.agents import default_agent
 from frontdesk.bootstrap.extras import extra
 from frontdesk.bootstrap.parts import Parts
 from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.executions.stopping import Stopper
+from frontdesk.conversation.grounding import Grounding
 from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.conversation.tool_calls.making import ToolCaller
 from frontdesk.conversation.turn import Turn
@@ -56,7 +60,7 @@ def execution_runner(parts: Parts, *, patience: float | None = None) -> Executio
     caller = ToolCaller(
         database=parts.database,
         log=parts.log,
-        tools=parts.tools,
+        tools=AnswerTools(ToolCatalogue([AttachmentSearch(parts.documents)]), parts.tools),
         clock=parts.clock,
         measurements=parts.measurements,
     )
@@ -73,6 +77,7 @@ def execution_runner(parts: Parts, *, patience: float | None = None) -> Executio
         log=parts.log,
         asking=asking,
         caller=caller,
+        grounding=Grounding(database=parts.database, log=parts.log, documents=parts.documents),
         clock=parts.clock,
         limits=parts.limits,
         measurements=parts.measurements,

@@ -1,38 +1,81 @@
 """Public chats, put together."""
 
+from frontdesk.attachments.service import AttachmentService
 from frontdesk.bootstrap.parts import Parts
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
+from frontdesk.public_chat.interfaces.assets import InterfaceAssets
 from frontdesk.public_chat.interfaces.published import PublishedInterfaces
 from frontdesk.public_chat.interfaces.removal import InterfaceRemoval
 from frontdesk.public_chat.interfaces.service import InterfaceService
 from frontdesk.public_chat.services import PublicChat
+from frontdesk.public_chat.sessions.bringing import Bringing
 from frontdesk.public_chat.sessions.feed import VisitorFeed
 from frontdesk.public_chat.sessions.opening import SessionOpening
+from frontdesk.public_chat.sessions.querying import VisitorQueries
 from frontdesk.public_chat.sessions.sending import VisitorMessages
 from frontdesk.public_chat.sessions.service import VisitorSessions
+from frontdesk.public_chat.sessions.uploading import VisitorUploads
 
 
 def public_chat(
-    parts: Parts, *, conversation: ConversationService, threads: ThreadService, answers: Feed
+    parts: Parts,
+    *,
+    conversation: ConversationService,
+    threads: ThreadService,
+    attachments: AttachmentService,
+    answers: Feed,
 ) -> PublicChat:
     database, clock, log, settings = parts.database, parts.clock, parts.log, parts.settings
     limiter = parts.limiter
     published = PublishedInterfaces(database, clock)
-    sessions = VisitorSessions(database=database, log=log, threads=threads, conversation=conversation, clock=clock)
+    sessions = VisitorSessions(
+        database=database,
+        log=log,
+        threads=threads,
+        conversation=conversation,
+        files=attachments,
+        store=parts.blobs,
+        clock=clock,
+    )
+    assets = InterfaceAssets(
+        database=database,
+        attachments=attachments,
+        published=published,
+        clock=clock,
+        place=f"{(settings.gateway_url or '').rstrip('/')}{settings.api_prefix}/public/chat-assets",
+    )
     return PublicChat(
-        interfaces=InterfaceService(database=database, clock=clock, published=published),
-        removal=InterfaceRemoval(database=database, clock=clock, published=published, erase_some=sessions.erase_some),
+        interfaces=InterfaceService(database=database, clock=clock, published=published, assets=assets),
+        removal=InterfaceRemoval(
+            database=database, clock=clock, published=published, erase_some=sessions.erase_some, assets=assets
+        ),
         published=published,
         opening=SessionOpening(
             database=database,
+            store=parts.blobs,
             clock=clock,
             limiter=limiter,
             per_address=settings.visitor_sessions_per_address,
             seconds=settings.visitor_sessions_window_seconds,
         ),
         sessions=sessions,
-        messages=VisitorMessages(database=database, conversation=conversation, limiter=limiter, clock=clock),
+        messages=VisitorMessages(
+            database=database,
+            conversation=conversation,
+            bringing=Bringing(attachments),
+            limiter=limiter,
+            clock=clock,
+        ),
+        uploads=VisitorUploads(
+            database=database,
+            attachments=attachments,
+            limiter=limiter,
+            clock=clock,
+            most_bytes=settings.upload_max_bytes,
+        ),
+        queries=VisitorQueries(database=database, documents=parts.documents, limiter=limiter, clock=clock),
+        assets=assets,
         feed=VisitorFeed(database=database, log=log, answers=answers, published=published, clock=clock),
     )

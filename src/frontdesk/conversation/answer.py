@@ -19,7 +19,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """An execution that is ours to run, with the branch that it answers as OpenAI's messages.
 
     `agent` is who answers, if it is more than a model; `lacks_agent` when the thread names one that is not there for
-    its owner. `steps` are those that earlier attempts have done; `action` is what is answered, when that was no text.
+    its owner. `has_sources` when there is something beside the conversation to be read for it. `steps` are those that
+    earlier attempts have done; `action` is what is answered, when that was no text.
     """
 
     execution: Execution
@@ -27,6 +28,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str | None
     agent: Agent | None = None
     lacks_agent: bool = False
+    has_sources: bool = False
     steps: Sequence[AnswerStep] = ()
     action: Action | None = None
 

@@ -49,6 +49,14 @@ class DocumentTooHeavyError(DocumentError):
     code, title = "document_too_heavy", "It takes too much memory to read"
 
 
+class SourceTooSlowError(SourceError):
+    code, title = "source_too_slow", "It takes too long to read"
+
+
+class SessionFullError(SourceError):
+    code, title = "chat_full", "There is no more room for documents in this chat"
+
+
 class LinkError(SourceError):
     code, title = "link_unusable", "The link cannot be followed"
 
