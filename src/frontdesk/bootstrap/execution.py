@@ -57,10 +57,26 @@ def execution_engine(parts: Parts, housekeeping: Housekeeping) -> Engine:
 
 def execution_runner(parts: Parts, *, patience: float | None = None) -> ExecutionRunner:
     settings = parts.settings
+    return ExecutionRunner(
+        database=parts.database,
+        turn=_turn(parts),
+        stopper=Stopper(database=parts.database, log=parts.log, clock=parts.clock, limits=parts.limits),
+        clock=parts.clock,
+        concurrency=settings.engine_concurrency,
+        lease=settings.execution_lease_seconds,
+        tick=settings.engine_tick_seconds,
+        context_messages=settings.llm_context_messages,
+        patience=patience,
+        default_agent=default_agent(settings, parts.runtimes, parts.tools),
+    )
+
+
+def _turn(parts: Parts) -> Turn:
+    settings = parts.settings
     caller = ToolCaller(
         database=parts.database,
         log=parts.log,
-        tools=AnswerTools(ToolCatalogue([AttachmentSearch(parts.documents)]), parts.tools),
+        tools=AnswerTools(ToolCatalogue([AttachmentSearch(parts.files.documents)]), parts.tools),
         clock=parts.clock,
         measurements=parts.measurements,
     )
@@ -72,27 +88,15 @@ def execution_runner(parts: Parts, *, patience: float | None = None) -> Executio
         clock=parts.clock,
         measurements=parts.measurements,
     )
-    turn = Turn(
+    return Turn(
         database=parts.database,
         log=parts.log,
         asking=asking,
         caller=caller,
-        grounding=Grounding(database=parts.database, log=parts.log, documents=parts.documents),
+        grounding=Grounding(database=parts.database, log=parts.log, documents=parts.files.documents),
         clock=parts.clock,
         limits=parts.limits,
         measurements=parts.measurements,
         heartbeat=settings.heartbeat_seconds,
         max_attempts=settings.engine_max_attempts,
-    )
-    return ExecutionRunner(
-        database=parts.database,
-        turn=turn,
-        stopper=Stopper(database=parts.database, log=parts.log, clock=parts.clock, limits=parts.limits),
-        clock=parts.clock,
-        concurrency=settings.engine_concurrency,
-        lease=settings.execution_lease_seconds,
-        tick=settings.engine_tick_seconds,
-        context_messages=settings.llm_context_messages,
-        patience=patience,
-        default_agent=default_agent(settings, parts.runtimes, parts.tools),
     )

@@ -32,6 +32,16 @@ from frontdesk.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where files lie, and what reads them."""
+
+    links: BlobLinks
+    blobs: BlobStore
+    embedder: OneEmbedder
+    documents: Documents
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What a server and a worker both stand on."""
 
@@ -44,10 +54,7 @@ class Parts:
     relay: ModelRelay
     runtimes: AgentRuntimes
     tools: ToolCatalogue
-    links: BlobLinks
-    blobs: BlobStore
-    embedder: OneEmbedder
-    documents: Documents
+    files: Files
     limiter: RateLimiter
     limits: MessageLimits
 
@@ -71,13 +78,7 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
     runtimes = agent_runtimes(settings, model, models, clock=clock)
     stack.push_async_callback(runtimes.aclose)
-    links = blob_links(settings, clock)
-    blobs = blob_store(settings, links)
-    stack.push_async_callback(blobs.aclose)
-    embedder = OneEmbedder(settings)
-    stack.push_async_callback(embedder.aclose)
-    read = documents(settings, database=database, blobs=blobs, embedder=embedder)
-    stack.push_async_callback(read.aclose)
+    files = _open_files(stack, settings, database, clock=clock)
     return Parts(
         settings=settings,
         clock=clock,
@@ -88,13 +89,21 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
         relay=HttpModelRelay(model.client, timeout=settings.llm_proxy_timeout_seconds),
         runtimes=runtimes,
         tools=tools,
-        links=links,
-        blobs=blobs,
-        embedder=embedder,
-        documents=read,
+        files=files,
         limiter=limiter,
         limits=_message_limits(settings, limiter),
     )
+
+
+def _open_files(stack: AsyncExitStack, settings: Settings, database: Database, *, clock: Clock) -> Files:
+    links = blob_links(settings, clock)
+    blobs = blob_store(settings, links)
+    stack.push_async_callback(blobs.aclose)
+    embedder = OneEmbedder(settings)
+    stack.push_async_callback(embedder.aclose)
+    read = documents(settings, database=database, blobs=blobs, embedder=embedder)
+    stack.push_async_callback(read.aclose)
+    return Files(links=links, blobs=blobs, embedder=embedder, documents=read)
 
 
 def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisThreadLog:

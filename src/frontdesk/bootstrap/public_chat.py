@@ -27,8 +27,7 @@ def public_chat(
     attachments: AttachmentService,
     answers: Feed,
 ) -> PublicChat:
-    database, clock, log, settings = parts.database, parts.clock, parts.log, parts.settings
-    limiter = parts.limiter
+    database, clock, log, limiter = parts.database, parts.clock, parts.log, parts.limiter
     published = PublishedInterfaces(database, clock)
     sessions = VisitorSessions(
         database=database,
@@ -36,30 +35,17 @@ def public_chat(
         threads=threads,
         conversation=conversation,
         files=attachments,
-        store=parts.blobs,
+        store=parts.files.blobs,
         clock=clock,
     )
-    assets = InterfaceAssets(
-        database=database,
-        attachments=attachments,
-        published=published,
-        clock=clock,
-        place=f"{(settings.gateway_url or '').rstrip('/')}{settings.api_prefix}/public/chat-assets",
-    )
+    assets = _assets(parts, attachments, published)
     return PublicChat(
         interfaces=InterfaceService(database=database, clock=clock, published=published, assets=assets),
         removal=InterfaceRemoval(
             database=database, clock=clock, published=published, erase_some=sessions.erase_some, assets=assets
         ),
         published=published,
-        opening=SessionOpening(
-            database=database,
-            store=parts.blobs,
-            clock=clock,
-            limiter=limiter,
-            per_address=settings.visitor_sessions_per_address,
-            seconds=settings.visitor_sessions_window_seconds,
-        ),
+        opening=_opening(parts),
         sessions=sessions,
         messages=VisitorMessages(
             database=database,
@@ -68,14 +54,40 @@ def public_chat(
             limiter=limiter,
             clock=clock,
         ),
-        uploads=VisitorUploads(
-            database=database,
-            attachments=attachments,
-            limiter=limiter,
-            clock=clock,
-            most_bytes=settings.upload_max_bytes,
-        ),
-        queries=VisitorQueries(database=database, documents=parts.documents, limiter=limiter, clock=clock),
+        uploads=_uploads(parts, attachments),
+        queries=VisitorQueries(database=database, documents=parts.files.documents, limiter=limiter, clock=clock),
         assets=assets,
         feed=VisitorFeed(database=database, log=log, answers=answers, published=published, clock=clock),
+    )
+
+
+def _assets(parts: Parts, attachments: AttachmentService, published: PublishedInterfaces) -> InterfaceAssets:
+    settings = parts.settings
+    return InterfaceAssets(
+        database=parts.database,
+        attachments=attachments,
+        published=published,
+        clock=parts.clock,
+        place=f"{(settings.gateway_url or '').rstrip('/')}{settings.api_prefix}/public/chat-assets",
+    )
+
+
+def _opening(parts: Parts) -> SessionOpening:
+    return SessionOpening(
+        database=parts.database,
+        store=parts.files.blobs,
+        clock=parts.clock,
+        limiter=parts.limiter,
+        per_address=parts.settings.visitor_sessions_per_address,
+        seconds=parts.settings.visitor_sessions_window_seconds,
+    )
+
+
+def _uploads(parts: Parts, attachments: AttachmentService) -> VisitorUploads:
+    return VisitorUploads(
+        database=parts.database,
+        attachments=attachments,
+        limiter=parts.limiter,
+        clock=parts.clock,
+        most_bytes=parts.settings.upload_max_bytes,
     )

@@ -36,6 +36,7 @@ from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.transcriber import Transcriber
 from frontdesk.public_chat.services import PublicChat
+from frontdesk.retrieval.service import SearchService
 from frontdesk.settings import Settings
 
 
@@ -72,17 +73,10 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             inputs=InputService(database=database, engine=core.engine, tools=parts.tools, clock=clock),
             agents=_agents(parts),
             attachments=core.attachments,
-            blobs=parts.blobs,
-            blob_links=parts.links,
+            blobs=parts.files.blobs,
+            blob_links=parts.files.links,
             feed=core.feed,
-            search=open_search(
-                stack,
-                settings,
-                database=database,
-                embedder=parts.embedder,
-                clock=clock,
-                measurements=measurements,
-            ),
+            search=_search(stack, parts),
             sessions=SessionService(
                 database=database, log=log, threads=core.threads, conversation=core.conversation, clock=clock
             ),
@@ -99,7 +93,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             usage=identity.usage,
             history=History(database),
             transcriber=_transcriber(stack, settings),
-            health=_server_health(parts, core.engine, blobs=parts.blobs),
+            health=_server_health(parts, core.engine, blobs=parts.files.blobs),
             count_unfinished=core.conversation.count_unfinished,
         )
 
@@ -137,6 +131,17 @@ async def _core(stack: AsyncExitStack, parts: Parts, identity: Identity) -> _Cor
         threads=threads,
         feed=feed,
         public_chat=chat,
+    )
+
+
+def _search(stack: AsyncExitStack, parts: Parts) -> SearchService:
+    return open_search(
+        stack,
+        parts.settings,
+        database=parts.database,
+        embedder=parts.files.embedder,
+        clock=parts.clock,
+        measurements=parts.measurements,
     )
 
 
@@ -193,7 +198,7 @@ async def _sockets(stack: AsyncExitStack, parts: Parts) -> OpenSockets:
 
 async def _attachments(stack: AsyncExitStack, parts: Parts) -> AttachmentService:
     attachments = AttachmentService(
-        database=parts.database, store=parts.blobs, clock=parts.clock, at_once=parts.settings.uploads_at_once
+        database=parts.database, store=parts.files.blobs, clock=parts.clock, at_once=parts.settings.uploads_at_once
     )
     sweeper = AttachmentSweeper(attachments)
     await sweeper.open()

@@ -58,7 +58,7 @@ class Grounding:
         def report(source: Source, told: dict[str, Any]) -> None:
             self._tell(answer, source, told)
 
-        known = await self._documents.read_pending(thread_id, report)
+        known = await self._documents.read_pending(thread_id, claim.execution.user_message_id, report)
         found: Sequence[FoundChunk] = ()
         with suppress(UnavailableError):
             found = await self._documents.find(thread_id, _question(claim), count=_GIVEN)

@@ -16,7 +16,7 @@ from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import TITLE_LENGTH
 from frontdesk.conversation.threads.service import new_thread
 from frontdesk.database import Database
-from frontdesk.database.idempotency import IdempotencyKey
+from frontdesk.database.idempotency import IdempotencyKey, Once
 from frontdesk.errors import AgentUnavailableError, NotFoundError, TooManyRequestsError
 from frontdesk.identity.limits import refusal
 from frontdesk.kit.clock import Clock
@@ -29,6 +29,7 @@ from frontdesk.public_chat.sessions.bringing import Bringing, Brought
 from frontdesk.public_chat.sessions.models import VisitorSession
 from frontdesk.public_chat.sessions.uploading import owner_of
 from frontdesk.retrieval.sources import repository as sources
+from frontdesk.retrieval.sources.models import NewSource
 
 _TITLE = "Chat: "
 _SOURCE = "chat_interface"
@@ -83,23 +84,9 @@ class VisitorMessages:
         if agent_id != interface.agent_id:
             await self._database.write(lambda connection: self._prepare_thread(connection, published, session))
         found = await self._bringing.resolve(interface, session, brought)
-        now = self._clock.now()
-
-        def note(connection: Connection, message: Message) -> None:
-            sessions.note_message(connection, session, message.execution_id, now=now)
-            sources.add(connection, found, thread_id=message.thread_id, message_id=message.id, at=now)
-
         said = "\n".join([text, *(one.reference for one in brought)])
-        sent = await self._conversation.send(
-            published.principal,
-            session.id,
-            Draft(text=text, attachments=tuple(one.attachment_id for one in found if one.attachment_id is not None)),
-            key=None if key is None else _key(session, token, said, key=key, clock=self._clock),
-            within=note,
-            files_of=owner_of(session),
-        )
-        if not sent.replayed:
-            await self._database.write(lambda connection: interfaces.count_message(connection, interface.id, at=now))
+        checked = None if key is None else _key(session, token, said, key=key, clock=self._clock)
+        sent = await self._store(published, session, text, found=found, key=checked)
         return Sent(
             execution_id=sent.result.execution_id or "",
             thread_id=sent.result.thread_id,
@@ -107,6 +94,32 @@ class VisitorMessages:
             limit=limit,
             allowance=allowance,
         )
+
+    async def _store(
+        self,
+        published: Published,
+        session: VisitorSession,
+        text: str,
+        *,
+        found: Sequence[NewSource],
+        key: IdempotencyKey | None,
+    ) -> Once[Message]:
+        now = self._clock.now()
+
+        def note(connection: Connection, message: Message) -> None:
+            sessions.note_message(connection, session, message.execution_id, now=now)
+            sources.add(connection, found, thread_id=message.thread_id, message_id=message.id, at=now)
+
+        files = tuple(one.attachment_id for one in found if one.attachment_id is not None)
+        draft = Draft(text=text, attachments=files)
+        owner = owner_of(session)
+        sent = await self._conversation.send(
+            published.principal, session.id, draft, key=key, within=note, files_of=owner
+        )
+        if not sent.replayed:
+            interface_id = published.interface.id
+            await self._database.write(lambda connection: interfaces.count_message(connection, interface_id, at=now))
+        return sent
 
     async def cancel(self, published: Published, token: str, execution_id: str) -> Execution:
         """Stop an answer of the session's own. Raises `NotFoundError`, `IllegalTransitionError`, and as `send` does."""

@@ -65,7 +65,7 @@ class VisitorUploads:
         return session
 
     async def receive(
-        self, published: Published, session: VisitorSession, name: str, chunks: AsyncIterable[bytes]
+        self, published: Published, session: VisitorSession, *, name: str, chunks: AsyncIterable[bytes]
     ) -> Uploaded:
         """Raises `TooManyFilesError`, and as `AttachmentService.receive` does."""
         interface = published.interface

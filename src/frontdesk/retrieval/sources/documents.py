@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import Connection
 
 from frontdesk.database import Database
-from frontdesk.errors import ConfigurationError, UnavailableError
+from frontdesk.errors import ConfigurationError, FrontdeskError, UnavailableError
+from frontdesk.retrieval.errors import SourceStoppedError
 from frontdesk.retrieval.sources import repository as sources
 from frontdesk.retrieval.sources.models import FoundChunk, Source, SourceState
 
 if TYPE_CHECKING:  # numpy comes with them
     from frontdesk.retrieval.sources.reading import Report, SourceReader
     from frontdesk.retrieval.sources.search import SourceSearch
+
+
+_STOPPED = SourceStoppedError("Its reading was stopped; attach it again to have it read")
 
 
 class Opened(Protocol):
@@ -42,19 +46,22 @@ class Documents:
         self._held: Opened | None = None
         self._lock = asyncio.Lock()
 
-    async def read_pending(self, thread_id: str, report: "Report") -> list[Source]:
-        """Read what the thread's visitor has brought and nobody has read; all of the thread's sources as they are then.
+    async def read_pending(self, thread_id: str, message_id: str, report: "Report") -> list[Source]:
+        """Read what a message has brought and nobody has read yet; all of the thread's sources as they are then.
 
-        Each that cannot be read has failed, with its reason.
+        Each that cannot be read has failed, with its reason; so has what an earlier message brought and what was not
+        read to its end, since its answer was stopped.
         """
 
         def all_of_it(connection: Connection) -> list[Source]:
             return sources.list_of_thread(connection, thread_id)
 
         known = await self._database.read(all_of_it)
-        pending = [source for source in known if source.state is SourceState.pending]
-        if not pending:
+        waiting = [source for source in known if source.state is SourceState.pending]
+        if not waiting:
             return known
+        pending = [source for source in waiting if source.message_id == message_id]
+        await self._fail([source for source in waiting if source.message_id != message_id], _STOPPED, report)
         try:
             opened = await self._open()
         except UnavailableError as error:
@@ -85,11 +92,13 @@ class Documents:
                     raise UnavailableError(error.detail, retry_after=60) from error
         return self._held
 
-    async def _fail(self, pending: Sequence[Source], error: UnavailableError, report: "Report") -> None:
+    async def _fail(self, pending: Sequence[Source], error: FrontdeskError, report: "Report") -> None:
         def work(connection: Connection) -> None:
             for source in pending:
                 sources.settle_failed(connection, source.id, code=error.code, message=error.detail)
 
+        if not pending:
+            return
         await self._database.write(work)
         for source in pending:
             report(source, {"stage": "failed", "error": {"code": error.code, "message": error.detail}})

@@ -36,7 +36,7 @@ class SourceSearch:
         """The same with the question's vector, a row of its own."""
         model, wanted = self._embedder.model, max(count, _CANDIDATES)
         ids, packed = await self._database.read(lambda connection: sources.list_vectors(connection, session_id, model))
-        best = await asyncio.to_thread(_nearest, ids, packed, vector, wanted)
+        best = await asyncio.to_thread(_nearest, ids, packed, vector, count=wanted)
         if not best:
             return []
         found = await self._database.read(lambda connection: sources.list_chunks(connection, session_id, best))
@@ -48,7 +48,7 @@ def packed_rows(vectors: Vectors) -> list[bytes]:
     return [row.tobytes() for row in np.ascontiguousarray(vectors, dtype="<f4")]
 
 
-def _nearest(ids: Sequence[str], packed: bytes, vector: Vectors, count: int) -> dict[str, float]:
+def _nearest(ids: Sequence[str], packed: bytes, vector: Vectors, *, count: int) -> dict[str, float]:
     """Cosines of the nearest, by their ids. Rows of another length were made with other options of the same model."""
     width = vector.shape[1] * 4
     if not ids or len(packed) != len(ids) * width:

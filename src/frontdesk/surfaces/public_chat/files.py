@@ -44,7 +44,7 @@ async def upload_visitor_file(
     uploads = services(request).public_chat.uploads
     part = await body.file(max_bytes=uploads.max_bytes(visited.interface))
     session = await uploads.admit(visited, _named(header, query, part.fields.get("sessionToken")))
-    return UploadedOut.of(await uploads.receive(visited, session, part.name, part.chunks))
+    return UploadedOut.of(await uploads.receive(visited, session, name=part.name, chunks=part.chunks))
 
 
 @router.delete("/upload/{file_id}", status_code=204, responses=failures(403, 404, 410, 422, 503))

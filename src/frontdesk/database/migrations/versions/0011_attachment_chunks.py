@@ -15,6 +15,11 @@ CHUNKS = "chat_interface_message_chunks"
 
 
 def upgrade() -> None:
+    _sources()
+    _chunks()
+
+
+def _sources() -> None:
     op.create_table(
         SOURCES,
         sa.Column("id", Id, nullable=False),
@@ -40,6 +45,9 @@ def upgrade() -> None:
     )
     op.create_index(f"ix_{SOURCES}_session_id_number", SOURCES, ["session_id", "number"], unique=True)
     op.create_index(f"ix_{SOURCES}_thread_id", SOURCES, ["thread_id"])
+
+
+def _chunks() -> None:
     op.create_table(
         CHUNKS,
         sa.Column("id", Id, nullable=False),
