@@ -11,6 +11,7 @@ from benchmarks import plots, report
 from benchmarks.bench import Bench, say, show
 from benchmarks.machine import cores
 from benchmarks.measures import (
+    attachments,
     chatkit,
     firehose,
     first_token,
@@ -39,6 +40,7 @@ MEASURES: dict[str, ModuleType] = {
     "llm_proxy": llm_proxy,
     "vector_index": vector_index,
     "chatkit": chatkit,
+    "attachments": attachments,
 }
 
 

@@ -14,6 +14,10 @@ from frontdesk.retrieval.words import stems_of
 _MAX_POSITIONS = 255
 _MAX_POSITION = 16_383
 _CHANGES = text("SELECT total_changes()")
+_MERGES = (
+    text("INSERT INTO search_words(search_words, rank) VALUES ('merge', :pages)"),
+    text("INSERT INTO search_grams(search_grams, rank) VALUES ('merge', :pages)"),
+)
 _MERGED_PAGES = 200
 _WORK = 2  # changes that a merge with nothing left to do does not reach
 
@@ -69,8 +73,8 @@ def forget_removed(connection: Connection, *, begin: bool) -> bool:
         return False
     pages = -_MERGED_PAGES if begin else _MERGED_PAGES
     before = int(connection.scalar(_CHANGES) or 0)
-    for table in ("search_words", "search_grams"):
-        connection.execute(text(f"INSERT INTO {table}({table}, rank) VALUES ('merge', :pages)"), {"pages": pages})
+    for merge in _MERGES:
+        connection.execute(merge, {"pages": pages})
     return begin or int(connection.scalar(_CHANGES) or 0) - before >= _WORK
 
 

@@ -13,7 +13,7 @@ from frontdesk.database import Database
 from frontdesk.ports.embedder import Embedder, Vectors
 from frontdesk.retrieval.sources import repository as sources
 from frontdesk.retrieval.sources.models import FoundChunk
-from frontdesk.retrieval.words import asked_stems, stems_of
+from frontdesk.retrieval.words import asked_stems, stem_set
 
 _CANDIDATES = 24
 _MOST_STEMS = 32
@@ -61,7 +61,7 @@ def _nearest(ids: Sequence[str], packed: bytes, vector: Vectors, *, count: int) 
 def _ranked(question: str, found: Sequence[FoundChunk]) -> list[FoundChunk]:
     """By meaning, and by how many of the question's words a chunk has, the rare ones before the common ones."""
     asked = asked_stems(question, limit=_MOST_STEMS)
-    stems = {chunk.id: set(stems_of(chunk.content)) for chunk in found}
+    stems = {chunk.id: stem_set(chunk.content) for chunk in found}
     held = {stem: sum(stem in one for one in stems.values()) for stem in asked}
     weights = {stem: math.log(1 + len(found) / count) for stem, count in held.items() if count}
     total = sum(weights.values()) or 1.0
