@@ -71,6 +71,14 @@ def _recall(index: str, scene: str) -> Callable[[Results], Figure]:
     return lambda results: results["vector_index"][index][f"10000_{scene}_recall"]
 
 
+def _attachments(metric: str) -> Callable[[Results], Figure]:
+    return lambda results: results["attachments"]["attachments"][metric]
+
+
+def _search(kind: str) -> Callable[[Results], Figure]:
+    return lambda results: results["attachments"][f"attachments, {kind}"]["search_p95_ms"]
+
+
 def _lag(results: Results) -> Figure:
     return results["vector_index"]["packaged E5"]["loop_lag_ms"]
 
@@ -133,6 +141,12 @@ TARGETS = (
         for index in ("Chroma", "pgvector")
         for scene in ("all", "1_percent")
     ),
+    *(
+        _most(f"Search of 1,000 chunks of a session, {kind}, p95, ms", 30, _search(kind))
+        for kind in ("SQLite", "PostgreSQL")
+    ),
+    _least("Right chunk in the top 3 of 100 questions", 0.9, _attachments("top_3")),
+    _most("Memory while a PDF of 10 MB comes, MiB", 8, _attachments("upload_growth_mib")),
     _most("Event loop while the packaged embedder works, longest lag, ms", 50, _lag),
     _least("Tokens per core: sockets / event streams", 0.4, _sockets("tokens_per_cpu_second")),
     _most("500 x 20 ms: token latency p95, sockets / event streams", 1.5, _sockets("p95_ms")),
