@@ -2,21 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import Header, Path, Query, Request, Response
 
 from frontdesk.errors import NotFoundError
 from frontdesk.http.blob_response import BlobResponse
-from frontdesk.http.description import failures
+from frontdesk.http.description import failures, problems
 from frontdesk.http.parameters import known_id
-from frontdesk.http.plain_failures import PlainFailureRoute
-from frontdesk.http.routing import public
+from frontdesk.http.routing import api_router, public
 from frontdesk.http.services import services
 from frontdesk.http.uploads import StreamedBody
 from frontdesk.surfaces.public_chat.file_schemas import QueryIn, ResultOut, ResultsOut, UploadedOut
 from frontdesk.surfaces.public_chat.visiting import Visited, visitor_router
 
 router = visitor_router()
-assets_router = APIRouter(prefix="/public/chat-assets", tags=["public chats"], route_class=PlainFailureRoute)
+assets_router = api_router("/public/chat-assets", tag="public chats")
 _FORM = {
     "type": "object",
     "properties": {
@@ -73,7 +72,7 @@ async def query_visitor_files(request: Request, visited: Visited, body: QueryIn)
     "/{asset_id}",
     dependencies=[public],
     response_class=Response,
-    responses={**failures(404, 422, 503), 200: {"description": "The picture", **_PICTURE}},
+    responses={**problems(404, 422, 503), 200: {"description": "The picture", **_PICTURE}},
 )
 async def get_chat_asset(request: Request, asset_id: Annotated[str, Path()]) -> Response:
     held = services(request)
