@@ -62,12 +62,8 @@ class Documents:
             return known
         pending = [source for source in waiting if source.message_id == message_id]
         await self._fail([source for source in waiting if source.message_id != message_id], _STOPPED, report)
-        try:
-            opened = await self._open()
-        except UnavailableError as error:
-            await self._fail(pending, error, report)
-        else:
-            await opened.reader.read(pending, report)
+        if pending:
+            await self._read(pending, report)
         return await self._database.read(all_of_it)
 
     async def find(self, session_id: str, question: str, *, count: int) -> list[FoundChunk]:
@@ -80,6 +76,14 @@ class Documents:
         found = await self._database.read(lambda connection: sources.list_labelled(connection, session_id, labels))
         by_label = {chunk.label: chunk for chunk in found}
         return [by_label[label] for label in labels if label in by_label]
+
+    async def _read(self, pending: Sequence[Source], report: "Report") -> None:
+        try:
+            opened = await self._open()
+        except UnavailableError as error:
+            await self._fail(pending, error, report)
+        else:
+            await opened.reader.read(pending, report)
 
     async def _open(self) -> Opened:
         if self._opening is None:

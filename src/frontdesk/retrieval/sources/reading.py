@@ -27,6 +27,8 @@ from frontdesk.retrieval.sources.models import MOST_CHUNKS, Source, SourceType
 from frontdesk.retrieval.sources.search import packed_rows
 
 _SECONDS = 240.0  # for one source, its wait for the others included
+_TRIES = 3
+_RETRY_SECONDS = 1.0
 _WRITE_BYTES = 1_048_576
 Report = Callable[[Source, dict[str, Any]], None]
 """It is called on the event loop with a source and what is told of it, and must return at once and raise nothing."""
@@ -60,11 +62,15 @@ class SourceReader:
     async def read(self, pending: Sequence[Source], report: Report) -> None:
         """To the end of each. One that cannot be used has failed, with the reason, and keeps no other from being read.
 
-        Cancelled, it leaves what is not settled for the next one.
+        Cancelled, it leaves what is not settled for the next one; so it does when it raises `UnavailableError`, since
+        the database is away.
         """
-        async with asyncio.TaskGroup() as group:
-            for source in pending:
-                group.create_task(self._read(source, report))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for source in pending:
+                    group.create_task(self._read(source, report))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
 
     async def _read(self, source: Source, report: Report) -> None:
         try:
@@ -78,6 +84,17 @@ class SourceReader:
             await self._fail(source, SourceError(source.source_name, error.detail), report)
 
     async def _ingest(self, source: Source, report: Report) -> None:
+        """Raises `SourceError`, and `UnavailableError` for what stays away."""
+        for _ in range(_TRIES - 1):
+            try:
+                await self._ingest_once(source, report)
+            except UnavailableError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+        await self._ingest_once(source, report)
+
+    async def _ingest_once(self, source: Source, report: Report) -> None:
         def tell(progress: Progress) -> None:
             report(source, {"stage": progress.stage, "done": progress.done, "total": progress.total})
 
