@@ -204,7 +204,7 @@ def _large_pdf(folder: Path, *, pages: int) -> bytes:
             canvas.drawString(40, 800 - 20 * line, said)
         canvas.showPage()
     size = (folder / "noise.jpg").stat().st_size
-    for number in range(PDF_BYTES // size + 1):
+    for number in range(round(PDF_BYTES / size)):
         # Two pictures that are the same would be stored once.
         Image.fromarray(np.roll(pixels, number, axis=0)).save(folder / f"{number}.jpg", quality=90)
         canvas.drawImage(str(folder / f"{number}.jpg"), 0, 0, 500, 500)
