@@ -24,6 +24,7 @@ from chaos import (
     files,
     floods,
     hops,
+    invocations,
     kills,
     limits,
     model_faults,
@@ -32,6 +33,7 @@ from chaos import (
     redis_away,
     sends,
     slow_readers,
+    slow_sockets,
     soak,
     sockets,
     stops,
@@ -125,6 +127,14 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
         ),
         "sockets": (lambda s, _b, _f: sockets.prove_socket_cuts(s, cuts=1_000 if long else 200), {}),
         "frames": (lambda s, _b, _f: sockets.prove_frames(s, frames=100_000 if long else 10_000), {}),
+        "invocations": (
+            lambda s, _b, _f: invocations.prove_invocations(s, invocations=10_000 if long else 1_000),
+            invocations.settings,
+        ),
+        "slow_sockets": (
+            lambda s, _b, _f: slow_sockets.prove_slow_sockets(s, readers=500 if long else 100),
+            slow_sockets.SETTINGS,
+        ),
         "files": (
             lambda s, _b, f: files.prove_files(s, f, files=1_000 if long else 100, kills=100 if long else 10),
             files.settings,
