@@ -132,7 +132,7 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
             invocations.settings,
         ),
         "slow_sockets": (
-            lambda s, _b, _f: slow_sockets.prove_slow_sockets(s, readers=500 if long else 100),
+            lambda s, _b, _f: slow_sockets.prove_slow_sockets(s, readers=500 if long else 200),
             slow_sockets.SETTINGS,
         ),
         "files": (

@@ -52,16 +52,18 @@ def execution_engine(parts: Parts, housekeeping: Housekeeping) -> Engine:
     )
 
 
-def execution_runner(parts: Parts, *, patience: float | None = None) -> ExecutionRunner:
-    settings = parts.settings
-    caller = ToolCaller(
+def _tool_caller(parts: Parts) -> ToolCaller:
+    return ToolCaller(
         database=parts.database,
         log=parts.log,
         tools=parts.tools,
         clock=parts.clock,
         measurements=parts.measurements,
     )
-    asking = Asking(
+
+
+def _asking(parts: Parts, caller: ToolCaller) -> Asking:
+    return Asking(
         log=parts.log,
         model_of=parts.runtimes.model_of,
         models=parts.models,
@@ -69,10 +71,15 @@ def execution_runner(parts: Parts, *, patience: float | None = None) -> Executio
         clock=parts.clock,
         measurements=parts.measurements,
     )
+
+
+def execution_runner(parts: Parts, *, patience: float | None = None) -> ExecutionRunner:
+    settings = parts.settings
+    caller = _tool_caller(parts)
     turn = Turn(
         database=parts.database,
         log=parts.log,
-        asking=asking,
+        asking=_asking(parts, caller),
         caller=caller,
         clock=parts.clock,
         limits=parts.limits,
