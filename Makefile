@@ -14,7 +14,7 @@ define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up up-scaled example-documents test check format bench chaos chaos-long histories locks clean
+.PHONY: help up up-scaled example-documents test check format bench bench-search chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ format: $(VENV)/dev.installed ## put the code into the house's format
 bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes (ARGS="--quick"; BENCH_PEERS=1 adds LiteLLM)
 	$(call need,nginx,nginx-light)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-search: $(VENV)/dev.installed ## measure search: quality on real texts, latency and recall at 100,000 messages, reindexing, about an hour (ARGS="--quick")
+	$(BIN)/python -m benchmarks --only search_quality --only search_load --only search_reindex --only vector_index $(ARGS)
 
 chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, without and with workers, limits, a soak, about an hour
 	$(call need,redis-server,redis-server)

@@ -20,6 +20,9 @@ from benchmarks.measures import (
     messages,
     paced,
     public_chat,
+    search_load,
+    search_quality,
+    search_reindex,
     shared_log,
     vector_index,
     websocket,
@@ -38,6 +41,9 @@ MEASURES: dict[str, ModuleType] = {
     "websocket": websocket,
     "llm_proxy": llm_proxy,
     "vector_index": vector_index,
+    "search_quality": search_quality,
+    "search_load": search_load,
+    "search_reindex": search_reindex,
     "chatkit": chatkit,
 }
 
