@@ -141,7 +141,7 @@ class SearchService:
         except (SearchIndexError, UnavailableError, ConfigurationError) as error:
             words_alone = _alone(by_words, Mode.text)
             return msgspec.structs.replace(words_alone, degraded=f"Searched by words alone: {error.detail}")
-        return msgspec.structs.replace(_fused(found.matches, by_words), degraded=found.notice)
+        return msgspec.structs.replace(_fused(found.supported, by_words), degraded=found.notice)
 
     async def _by_words(self, question: Question) -> list[Match]:
         stems = await asyncio.to_thread(asked_stems, question.text, limit=MAX_STEMS)
