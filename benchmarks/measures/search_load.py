@@ -34,6 +34,7 @@ from frontdesk.ports.embedder import Vectors
 from frontdesk.ports.vector_index import Where
 
 LOT, FEW, RARE = "the-owner-of-most", "the-owner-of-few", "a-rare-model"
+WRITERS = {"en": "who-writes-english", "ru": "who-writes-russian"}
 EMBEDDING, RECALL, ACROSS = "embedding", "recall of pgvector", "across languages"
 QUESTIONS = 60
 COUNT = 10
@@ -80,11 +81,11 @@ class _Scene(NamedTuple):
 
 
 def _threads(mixes: Mixes, pages: Sequence[Page], count: int) -> Iterator[Said]:
-    """The real ones stand in the middle, and are the owner's of most."""
+    """The real ones stand in the middle, those of each language with an owner of their own."""
     texts = list(mixes.texts(count - sum(len(page.messages) for page in pages)))
     for number, start in enumerate(range(0, len(texts), 10)):
         if start <= len(texts) // 2 < start + 10:
-            yield from (Said(LOT, page.messages) for page in pages)
+            yield from (Said(WRITERS[page.language], page.messages) for page in pages)
         owner = FEW if number % 100 == 3 else LOT
         yield Said(owner, texts[start : start + 10], RARE if number % 50 == 7 else "a-model")
 
@@ -130,14 +131,15 @@ async def _recall(table: Table, scene: _Scene, questions: Vectors) -> None:
 
 
 async def _across(table: Table, scene: _Scene, pages: Sequence[Page], threads: dict[str, str]) -> None:
-    """Whether a title finds the same page in the other language among the first ten: hybrid, and by meaning alone."""
+    """Whether a title finds the same page in the other language among the first ten of who has pages in that alone."""
     keys = {key: page for page in pages if (key := page.key) in threads}
     for language, name in (("ru", "russian_finds_english"), ("en", "english_finds_russian")):
         asked = [page for page in pages if page.language == language and page.twin in keys][:: max(1, len(keys) // 400)]
+        others = WRITERS["en" if language == "ru" else "ru"]
         for mode in ("semantic", "hybrid"):
             found = 0
             for page in asked[:QUESTIONS]:
-                hits = (await scene.search.find(LOT, page.question, mode, limit=COUNT)).hits
+                hits = (await scene.search.find(others, page.question, mode, limit=COUNT)).hits
                 found += threads[page.twin or ""] in [hit.thread_id for hit in hits]
             table.add(ACROSS, **{f"{scene.size}_{name}_{mode}": found / len(asked[:QUESTIONS])})
 

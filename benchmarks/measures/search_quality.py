@@ -65,9 +65,6 @@ def questions(pages: Sequence[Page]) -> list[Asked]:
             asked.append(Asked(f"{page.language}_keyword", page.keyword, frozenset(named[page.keyword])))
         if topic := page.topic.intersection(keys) - {page.key}:
             asked.append(Asked(f"{page.language}_topic", page.question, topic, besides=page.key))
-        if page.twin in keys:
-            kind = f"{page.language}_to_other"
-            asked.append(Asked(kind, page.question, frozenset({page.twin}), besides=page.key))
     return asked
 
 
@@ -79,8 +76,7 @@ async def _rate(table: Table, name: str, asked: Sequence[Asked], rank: Rank) -> 
             rankings[each.text] = await rank(each.text)
         ranking = [key for key in rankings[each.text] if key != each.besides]
         rated = (ndcg(ranking, each.right), reciprocal_rank(ranking, each.right), recall(ranking, each.right))
-        names = [each.kind] if each.kind.endswith("other") else [each.kind, each.kind[:2], "all"]
-        for kind in names:
+        for kind in (each.kind, each.kind[:2], "all"):
             kinds.setdefault(kind, []).append(rated)
     for kind, ratings in kinds.items():
         means = (sum(values) / len(ratings) for values in zip(*ratings, strict=True))
