@@ -14,7 +14,7 @@ define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up up-scaled example-documents test check format bench chaos chaos-long histories locks clean
+.PHONY: help up up-scaled example-documents example-todo test check format bench bench-search chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,10 +30,14 @@ up-scaled: $(VENV)/dev.installed ## the same as it stands on several machines: n
 example-documents: $(VENV)/dev.installed ## the gateway before the example document back end, on port 8009 (ARGS="--stub": a scripted model)
 	@PYTHONPATH=src:. $(BIN)/python -m deploy.documents $(ARGS)
 
+example-todo: $(VENV)/dev.installed ## the gateway with the example to-do assistant, on port 8009, and its page (ARGS="--stub": a scripted model)
+	@PYTHONPATH=src:. $(BIN)/python -m deploy.todo $(ARGS)
+
 test: $(VENV)/dev.installed $(CLIENTS) ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
+	$(call need,chromium,chromium)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
@@ -50,6 +54,9 @@ format: $(VENV)/dev.installed ## put the code into the house's format
 bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes (ARGS="--quick"; BENCH_PEERS=1 adds LiteLLM)
 	$(call need,nginx,nginx-light)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-search: $(VENV)/dev.installed ## measure search: quality on real texts, latency and recall at 100,000 messages, reindexing, about an hour (ARGS="--quick")
+	$(BIN)/python -m benchmarks --only search_quality --only search_load --only search_reindex --only vector_index $(ARGS)
 
 chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, without and with workers, limits, a soak, about an hour
 	$(call need,redis-server,redis-server)

@@ -27,11 +27,14 @@ from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agent_runtime import routes as agent_runtime
 from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.chat_interfaces_api import assets as interface_assets
 from frontdesk.surfaces.chat_interfaces_api import routes as interfaces
 from frontdesk.surfaces.files import routes as files
 from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
+from frontdesk.surfaces.public_chat import files as visitors_files
 from frontdesk.surfaces.public_chat import routes as visitors
+from frontdesk.surfaces.public_chat import visiting
 from frontdesk.surfaces.session_gateway import sessions, tools
 from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads, usage
 from frontdesk.surfaces.websocket_gateway import routes as websocket_gateway
@@ -127,9 +130,12 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
         attachments,
         files,
         interfaces,
+        interface_assets,
         visitors,
+        visitors_files,
     ):
         http.include_router(module.router, prefix=settings.api_prefix)
+    http.include_router(visitors_files.assets_router, prefix=settings.api_prefix)
     http.include_router(threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):
         http.include_router(module.router)
@@ -138,7 +144,7 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
     http.include_router(llm_proxy.router)
     _include_chatkit(http, settings)
     if settings.permitted_origins:
-        public = f"{settings.api_prefix}{visitors.PREFIX}"
+        public = f"{settings.api_prefix}{visiting.PREFIX}"
         http.add_middleware(PermittedOrigins, origins=settings.permitted_origins, apart=public)
 
 
@@ -146,10 +152,11 @@ def _include_chatkit(http: FastAPI, settings: Settings) -> None:
     """Where its package is installed."""
     if find_spec("chatkit") is None:
         return
-    from frontdesk.surfaces.chatkit import routes, sessions  # noqa: PLC0415  an extra
+    from frontdesk.surfaces.chatkit import images, routes, sessions  # noqa: PLC0415  an extra
 
     http.include_router(routes.router)
-    http.include_router(sessions.router, prefix=settings.api_prefix)
+    for module in (sessions, images):
+        http.include_router(module.router, prefix=settings.api_prefix)
 
 
 def _admission(settings: Settings, measurements: Measurements) -> Admission:

@@ -25,6 +25,7 @@ from chaos import (
     floods,
     hops,
     indexes,
+    invocations,
     kills,
     limits,
     model_faults,
@@ -33,6 +34,7 @@ from chaos import (
     redis_away,
     sends,
     slow_readers,
+    slow_sockets,
     soak,
     sockets,
     stops,
@@ -130,6 +132,14 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
         ),
         "sockets": (lambda s, _b, _f: sockets.prove_socket_cuts(s, cuts=1_000 if long else 200), {}),
         "frames": (lambda s, _b, _f: sockets.prove_frames(s, frames=100_000 if long else 10_000), {}),
+        "invocations": (
+            lambda s, _b, _f: invocations.prove_invocations(s, invocations=10_000 if long else 1_000),
+            invocations.settings,
+        ),
+        "slow_sockets": (
+            lambda s, _b, _f: slow_sockets.prove_slow_sockets(s, readers=500 if long else 100),
+            slow_sockets.SETTINGS,
+        ),
         "files": (
             lambda s, _b, f: files.prove_files(s, f, files=1_000 if long else 100, kills=100 if long else 10),
             files.settings,

@@ -75,7 +75,7 @@ async def _usage(stack: AsyncExitStack, parts: Parts) -> UsageService:
         ledger,
         parts.limiter,
         parts.clock,
-        parts.measurements,
+        measurements=parts.measurements,
         requests_per_minute=parts.settings.llm_proxy_requests_per_minute,
         tokens_per_day=parts.settings.llm_proxy_tokens_per_day,
     )

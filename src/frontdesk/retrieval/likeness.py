@@ -18,12 +18,16 @@ from frontdesk.retrieval.vectors import Meaning
 _FIRST = 100
 _MOST = 6_400
 _GROWTH = 4
+_SUPPORT = 0.25  # of a thread's second best message
 
 
 class Alike(msgspec.Struct, frozen=True):
-    """One match of each thread, best first. `notice` says so when the index is still being filled."""
+    """One match of each thread, best first, and the same in an order in which a thread's second message counts a bit.
+    `notice` says so when the index is still being filled.
+    """
 
     matches: list[Match]
+    supported: list[Match]
     notice: str | None = None
 
 
@@ -60,21 +64,28 @@ class Likeness:
         while True:
             near = await self._meaning.nearest(collection, vector, where=where, count=count)
             alike = [neighbour for neighbour in near if neighbour.similarity >= self._least]
-            matches = await self._visible(scope, alike)
+            matches, supported = await self._visible(scope, alike)
             if len(matches) >= wanted or len(alike) < count or count >= _MOST:
                 break
             count *= _GROWTH
         notice = None if live.is_complete else f"The search index is being filled: {live.done} of {live.total} messages"
-        return Alike(matches, notice)
+        return Alike(matches, supported, notice)
 
-    async def _visible(self, scope: Scope, alike: Sequence[Neighbour]) -> list[Match]:
+    async def _visible(self, scope: Scope, alike: Sequence[Neighbour]) -> tuple[list[Match], list[Match]]:
         ids = [neighbour.id for neighbour in alike]
         threads = await self._database.read(lambda connection: repository.list_visible(connection, scope, ids))
-        best: dict[str, Match] = {}
+        near: dict[str, list[Neighbour]] = {}
         for neighbour in alike:
             if (thread_id := threads.get(neighbour.id)) is not None:
-                best.setdefault(thread_id, Match(neighbour.id, thread_id, neighbour.similarity))
-        return list(best.values())
+                near.setdefault(thread_id, []).append(neighbour)
+        matches = [Match(found[0].id, thread_id, found[0].similarity) for thread_id, found in near.items()]
+        least = alike[-1].similarity if alike else 0.0
+
+        def supported(match: Match) -> float:
+            second = near[match.thread_id][1:2]
+            return match.score + _SUPPORT * (second[0].similarity if second else least)
+
+        return matches, sorted(matches, key=supported, reverse=True)
 
 
 def _where(connection: Connection, scope: Scope) -> Where:

@@ -30,7 +30,8 @@ _MATCHES_OF_THREAD = 4
 _CANDIDATES = (200, 2_000, 20_000)  # asked for more and more, until enough of them match
 _TEXTS = 200
 _PATTERNS_AT_ONCE = 2
-_RANK_CONSTANT = 60  # Cormack, Clarke and Buettcher, SIGIR 2009
+_RANK_CONSTANT = 10  # of reciprocal rank (Cormack, Clarke and Buettcher, SIGIR 2009); 60 is best for many more lists
+_ALIKE = 60  # threads by meaning that are fused at least
 
 
 class Mode(StrEnum):
@@ -128,7 +129,7 @@ class SearchService:
 
     async def _by_both(self, question: Question) -> _Ranked:
         by_likeness = asyncio.create_task(
-            self._likeness.find(question.scope, question.text, wanted=max(question.wanted, _RANK_CONSTANT))
+            self._likeness.find(question.scope, question.text, wanted=max(question.wanted, _ALIKE))
         )
         try:
             by_words = await self._by_words(question)
@@ -140,7 +141,7 @@ class SearchService:
         except (SearchIndexError, UnavailableError, ConfigurationError) as error:
             words_alone = _alone(by_words, Mode.text)
             return msgspec.structs.replace(words_alone, degraded=f"Searched by words alone: {error.detail}")
-        return msgspec.structs.replace(_fused(found.matches, by_words), degraded=found.notice)
+        return msgspec.structs.replace(_fused(found.supported, by_words), degraded=found.notice)
 
     async def _by_words(self, question: Question) -> list[Match]:
         stems = await asyncio.to_thread(asked_stems, question.text, limit=MAX_STEMS)

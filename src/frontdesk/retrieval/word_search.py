@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -34,6 +35,9 @@ CANDIDATES = 2_000
 _SAMPLE = 200
 _MOST_COUNTED = 5_000
 _SCORED_STEMS = 16
+_K1, _B = 1.2, 0.75  # BM25's usual ones
+# Of a word that comes n times ts_rank makes 0.1 * (1/1 + 1/4 + ... + 1/n^2) / _LIMIT, so n is about this minus _NONE.
+_LIMIT, _NONE = 1.644934, 0.607927
 _search_words = table("search_words", column("rowid"))
 # With a plan for these words alone: one for all of them would take each for as rare as any other.
 _COUNTS = text(f"""
@@ -42,7 +46,7 @@ WITH newest AS MATERIALIZED (
 looked_at AS MATERIALIZED (
   SELECT stem, query, (SELECT count(*) FROM newest WHERE words @@ CAST(alone AS tsquery)) AS hits
   FROM unnest(CAST(:stems AS text[]), CAST(:queries AS text[]), CAST(:alone AS text[])) AS asked (stem, query, alone))
-SELECT stem, hits, (SELECT count(*) FROM newest) AS sample,
+SELECT stem, hits, (SELECT count(*) FROM newest) AS sample, (SELECT avg(length(words)) FROM newest) AS usual_length,
   CASE WHEN hits <= 2 THEN (SELECT count(*) FROM (
     SELECT FROM search_entries WHERE words @@ CAST(query AS tsquery) LIMIT {CANDIDATES}) AS rare) END AS counted,
   (SELECT count(*) FROM (
@@ -51,6 +55,17 @@ SELECT stem, hits, (SELECT count(*) FROM newest) AS sample,
   set_config('plan_cache_mode', 'force_custom_plan', true)
 FROM looked_at
 """)  # noqa: S608  figures of ours
+
+
+class _Corpus(msgspec.Struct, frozen=True):
+    """What the owner's messages are like: what each stem that there is counts for (BM25's inverse document frequency),
+    rarest first; the rarest of them, at least one, as many as bring in about `CANDIDATES`; how many stems there usually
+    are in a message.
+    """
+
+    weights: Mapping[str, float]
+    rare: Sequence[str]
+    usual_length: float
 
 
 def list_by_words(connection: Connection, scope: Scope, stems: Sequence[str], *, limit: int) -> list[Match]:
@@ -76,45 +91,42 @@ def _on_sqlite(connection: Connection, scope: Scope, terms: str, *, limit: int) 
 
 
 def _on_postgres(connection: Connection, scope: Scope, stems: Sequence[str], *, limit: int) -> list[Match]:
-    weights, rare = _weights(connection, scope, stems)
+    corpus = _look_at(connection, scope, stems)
     found: list[Match] = []
-    if len(weights) == len(stems):
-        found = _best(connection, scope, _joined(stems, " & "), weights=weights, limit=limit)
-    if not rare or len(stems) == 1 or len(found) >= limit:
+    if len(corpus.weights) == len(stems):
+        found = _best(connection, scope, _joined(stems, " & "), corpus=corpus, limit=limit)
+    if not corpus.rare or len(stems) == 1 or len(found) >= limit:
         return found
-    return _with_more(found, _best(connection, scope, _joined(rare, " | "), weights=weights, limit=limit), limit=limit)
-
-
-def _weights(connection: Connection, scope: Scope, stems: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """What each stem that there is counts for (BM25's inverse document frequency), and the rarest: at least one, as
-    many as bring in no more than `CANDIDATES`.
-    """
-    owner = owner_lexeme(scope.principal.id)
-    rows = connection.execute(
-        _COUNTS,
-        {
-            "owner": scope.principal.id,
-            "stems": [*stems],
-            "queries": [f"'{owner}' & '{stem}'" for stem in stems],
-            "alone": [f"'{stem}'" for stem in stems],
-        },
+    return _with_more(
+        found, _best(connection, scope, _joined(corpus.rare, " | "), corpus=corpus, limit=limit), limit=limit
     )
+
+
+def _look_at(connection: Connection, scope: Scope, stems: Sequence[str]) -> _Corpus:
+    owner = owner_lexeme(scope.principal.id)
+    queries = [f"'{owner}' & '{stem}'" for stem in stems]
+    given = {"owner": scope.principal.id, "stems": [*stems], "queries": queries, "alone": [f"'{s}'" for s in stems]}
     counts: dict[str, float] = {}
-    total = 0.0
-    for row in rows:
+    total, usual_length = 0.0, 1.0
+    for row in connection.execute(_COUNTS, given):
         total = float(row.of_owner if row.of_owner < _MOST_COUNTED else max(row.of_owner, row.of_all))
         counts[row.stem] = float(row.hits / row.sample * total if row.counted is None else row.counted)
+        usual_length = max(1.0, float(row.usual_length or 1))
     there = sorted((stem for stem, count in counts.items() if count), key=lambda stem: counts[stem])
     weights = {stem: math.log(1 + max(0, total - counts[stem] + 0.5) / (counts[stem] + 0.5)) for stem in there}
-    rare: list[str] = []
-    for stem in there:
-        if rare and sum(counts[each] for each in [*rare, stem]) > CANDIDATES:
+    return _Corpus(weights, _rarest(there, counts), usual_length)
+
+
+def _rarest(stems: Sequence[str], counts: Mapping[str, float]) -> list[str]:
+    rarest: list[str] = []
+    for stem in stems:
+        if rarest and sum(counts[each] for each in [*rarest, stem]) > CANDIDATES:
             break
-        rare.append(stem)
-    return weights, rare
+        rarest.append(stem)
+    return rarest
 
 
-def _best(connection: Connection, scope: Scope, terms: str, *, weights: Mapping[str, float], limit: int) -> list[Match]:
+def _best(connection: Connection, scope: Scope, terms: str, *, corpus: _Corpus, limit: int) -> list[Match]:
     """Ranked before they are joined with what tells whether the asker may see them, unless more than that is asked."""
     of_owner = search_entries.c.words.op("@@")(_tsquery(f"'{owner_lexeme(scope.principal.id)}' & ({terms})"))
     mine = search_entries.c.user_id == scope.principal.id
@@ -122,10 +134,12 @@ def _best(connection: Connection, scope: Scope, terms: str, *, weights: Mapping[
     if scope.is_plain:
         entry = entry.order_by(search_entries.c.message_id.desc()).limit(CANDIDATES)
     newest = entry.subquery()
+    length = func.length(newest.c.words) / corpus.usual_length
     score: ColumnElement[Any] = literal(0.0)
-    for stem in [*weights][:_SCORED_STEMS]:
-        score += weights[stem] * func.ts_rank(newest.c.words, _tsquery(f"'{stem}'"))
-    score /= 1 + func.ln(1 + func.length(newest.c.words))
+    for stem in [*corpus.weights][:_SCORED_STEMS]:
+        sum_of_squares = 10 * _LIMIT * func.ts_rank(newest.c.words, _tsquery(f"'{stem}'"))
+        times = 1 / (_LIMIT + 0.0001 - sum_of_squares) - _NONE
+        score += corpus.weights[stem] * (1 - 1 / (1 + times / (_K1 * (1 - _B + _B * length))))
     ranked = select(newest.c.message_id, score.label("score"))
     if scope.is_plain:
         ranked = ranked.order_by(text("score DESC"), newest.c.message_id.desc()).limit(CANDIDATES)

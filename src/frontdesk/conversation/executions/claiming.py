@@ -20,6 +20,7 @@ from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.kit.ids import is_id
 from frontdesk.ports.language_model import Action, Visit
+from frontdesk.retrieval.sources import repository as sources
 
 FindVisit = Callable[[Connection, str], Visit | None]  # of a thread, by its id
 _EARLIER_RESULT_LENGTH = 4_000  # characters: what an earlier answer was told is context, no longer the matter
@@ -60,6 +61,7 @@ def claim_execution(
         conversation_id=None if provider is None else provider.conversation_id,
         agent=agent,
         lacks_agent=agent_id is not None and agent is None,
+        has_sources=agent is not None and sources.has_any(connection, execution.thread_id),
         steps=steps,
         action=None if agent is None else _action(connection, execution),
         visit=None if agent is None else find_visit(connection, execution.thread_id),

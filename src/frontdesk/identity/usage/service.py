@@ -35,8 +35,8 @@ class UsageService:
         ledger: UsageLedger,
         limiter: RateLimiter,
         clock: Clock,
-        measurements: Measurements,
         *,
+        measurements: Measurements,
         requests_per_minute: int | None,
         tokens_per_day: int | None,
     ) -> None:

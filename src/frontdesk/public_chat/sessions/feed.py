@@ -16,6 +16,7 @@ from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.feed import AnswerReader, Feed
 from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.parts import repository as parts
 from frontdesk.database import Database
 from frontdesk.errors import ForbiddenError, NotFoundError, SessionEndedError, SessionExpiredError
 from frontdesk.kit.clock import Clock
@@ -103,8 +104,9 @@ class VisitorFeed:
         def work(connection: Connection) -> tuple[Settled, Ended]:
             message = messages.get(connection, thread_id, place.message_id)
             calls = calls_of(connection, [message]).get(place.execution_id, [])
+            shown = parts.list_of(connection, [message.id]).get(message.id, [])
             execution = executions.get(connection, thread_id, place.execution_id)
-            return Settled(place, message, calls), Ended(place, execution)
+            return Settled(place, message, calls, shown), Ended(place, execution)
 
         return await self._database.read(work)
 

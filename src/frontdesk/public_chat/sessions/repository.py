@@ -228,6 +228,14 @@ def lock_without_thread(connection: Connection, session_id: str) -> bool:
     return connection.execute(select(sessions.c.id).where(bare).with_for_update()).first() is not None
 
 
+def lock(connection: Connection, session_id: str) -> None:
+    """Keep others who lock it out until this transaction ends. Raises `NotFoundError`."""
+    sessions = chat_interface_sessions
+    own = select(sessions.c.id).where(sessions.c.id == session_id).with_for_update()
+    if connection.execute(own).first() is None:
+        raise NotFoundError
+
+
 def erase(connection: Connection, session_id: str) -> None:
     connection.execute(delete(chat_interface_sessions).where(chat_interface_sessions.c.id == session_id))
 

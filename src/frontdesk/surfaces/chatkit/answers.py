@@ -23,6 +23,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.surfaces.chatkit import frames
 from frontdesk.surfaces.chatkit.course import Place
 from frontdesk.surfaces.chatkit.encoding import AnswerEncoder, AnswerStream
+from frontdesk.surfaces.chatkit.images import image_links
 from frontdesk.surfaces.chatkit.items import (
     METADATA,
     StoredCourse,
@@ -48,6 +49,7 @@ class Answers:
         self._request = request
         self._caller = caller
         self._held: Services = services(request)
+        self._images = image_links(request, caller)
 
     async def create(self, asked: types.ThreadsCreateReq) -> Response:
         message = asked.params.input
@@ -248,13 +250,13 @@ class Answers:
 
     async def _sender(self, thread_id: str, item_id: str) -> dict[str, datetime]:
         entry = await self._held.history.get_message(self._caller, thread_id, message_id_of(item_id))
-        found = {item["id"]: item["created_at"] for item in items_of(entry) if item["type"] == "widget"}
+        found = {item["id"]: item["created_at"] for item in items_of(entry, self._images) if item["type"] == "widget"}
         if item_id not in found:
             raise BadChatRequestError("The action's sender is no widget")
         return {item_id: found[item_id]}
 
     async def _follow_new(self, sent: Message, *, opening: bytes = b"") -> Response:
-        opening += frames.frame("thread.item.done", item=user_item(sent))
+        opening += frames.frame("thread.item.done", item=user_item(sent, self._images))
         return await self._follow_answer(sent.thread_id, sent.execution_id or "", opening=opening)
 
     async def _follow_answer(self, thread_id: str, execution_id: str, *, opening: bytes) -> Response:

@@ -20,6 +20,15 @@ class _Call(msgspec.Struct):
     tool: str
 
 
+class _Progress(msgspec.Struct):
+    attachment: dict[str, Any] | None = None
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    error: dict[str, str] | None = None
+
+
+_decode_progress = msgspec.json.Decoder(_Progress).decode
 _decode_call = msgspec.json.Decoder(_Call).decode
 _encode = msgspec.json.encode
 _CALLS = {
@@ -62,6 +71,8 @@ def _answer(shown: AnswerEvent) -> tuple[bytes, bytes]:
         return b"token", _token(shown, stored_text(event.payload))
     if event.type is EventType.execution_restarted:
         return b"token", _encode({**_names(shown), "token": "", "reset": True})
+    if event.type is EventType.progress:
+        return _progress(shown, event)
     if event.type in _CALLS:
         return event.type.encode(), _call(shown, event)
     return b"", b""
@@ -82,8 +93,19 @@ def _call(shown: AnswerEvent, event: Event) -> bytes:
     return _encode({**_names(shown), **told})
 
 
+def _progress(shown: AnswerEvent, event: Event) -> tuple[bytes, bytes]:
+    """Of what is being read; of other waits there is nothing to be seen."""
+    told = _decode_progress(event.payload)
+    if told.attachment is None:
+        return b"", b""
+    state = {"attachment": told.attachment, "stage": told.stage, "done": told.done, "total": told.total}
+    error = {} if told.error is None else {"error": told.error}
+    return b"attachment_progress", _encode({**_names(shown), **state, **error})
+
+
 def _settled(shown: Settled) -> bytes:
-    message = MessageOut.of(shown.message, list(shown.calls)).model_dump(by_alias=True, mode="json")
+    out = MessageOut.of(shown.message, shown.calls, attachments=(), parts=shown.parts)
+    message = out.model_dump(by_alias=True, mode="json")
     return _encode({"executionId": shown.place.execution_id, **message})
 
 

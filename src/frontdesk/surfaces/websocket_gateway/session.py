@@ -243,7 +243,7 @@ class SocketSession:
 
     def _advance(self) -> bool:
         """Write what there is, and wake the task for what else is to do; whether anything was written."""
-        if self.wire.paused:
+        if self.wire.paused and not self.wire.lost:  # who is lost while behind never catches up
             return False
         if self.blocked_since is not None:
             self.blocked_since, self._is_behind = None, True
