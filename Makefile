@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 RUN_LOCKS := requirements/run.txt requirements/model.txt
 DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
+# Programs are started by the hundred: they are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 # OpenAI's client for Node, which the tests call with, and the types that its widget publishes.
 CLIENTS := tests/clients/node_modules/.package-lock.json
 
@@ -38,7 +41,7 @@ test: $(VENV)/dev.installed $(CLIENTS) ## run the tests (ARGS="-k name" narrows 
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
 	$(call need,chromium,chromium)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
 	$(BIN)/ruff check .
