@@ -225,10 +225,15 @@ class Answers:
         return (await self._held.conversation.send(self._caller, thread_id, draft)).result
 
     async def _if_active(self, thread_id: str) -> IfActive:
-        """A new message waits for the answer under way, but not for one that itself waits for the user."""
+        """A new message waits for the answer under way, but not for one that itself waits for the user.
+
+        The user is asked before the answer has gone to wait: their calls say it first.
+        """
         begun = await self._held.history.find_latest_answer(self._caller, thread_id)
-        is_waiting = begun is not None and begun.execution.state is ExecutionState.waiting
-        return IfActive.interrupt if is_waiting else IfActive.queue
+        if begun is None or begun.execution.state in FINISHED:
+            return IfActive.queue
+        states = {call.state for call in _calls(begun)}
+        return IfActive.interrupt if states & AWAITING and CallState.requested not in states else IfActive.queue
 
     @staticmethod
     def _draft(
