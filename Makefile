@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 RUN_LOCKS := requirements/run.txt requirements/model.txt
 DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
+# Programs are started by the hundred: they are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A program that is needed, and Debian's package that has it.
 define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
@@ -31,7 +34,7 @@ test: $(VENV)/dev.installed ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.installed ## everything that CI checks beside the tests: lint, format, types, layers, sizes
 	$(BIN)/ruff check .

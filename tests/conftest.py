@@ -1,6 +1,7 @@
 pytest_plugins = [
     "harness.databases",
     "harness.fixtures",
+    "harness.order",
     "harness.redis",
     "harness.rate_limiters",
     "harness.temporal",

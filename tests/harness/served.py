@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from frontdesk.http.server import GatewayProtocol
 from frontdesk.settings import Settings
 
 _READY_SECONDS = 20
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client reads all certificates of the machine otherwise
 
 
 @asynccontextmanager
@@ -37,7 +39,9 @@ async def served(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
                     await asyncio.sleep(0.01)
             base = f"http://127.0.0.1:{listening.getsockname()[1]}{settings.api_prefix}"
             limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
-            async with httpx.AsyncClient(base_url=base, timeout=30, limits=limits, trust_env=False) as client:
+            async with httpx.AsyncClient(
+                base_url=base, timeout=30, limits=limits, trust_env=False, verify=_NO_TLS
+            ) as client:
                 yield client
         finally:
             server.should_exit = True

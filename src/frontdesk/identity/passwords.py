@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from secrets import token_urlsafe
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHash | None = None) -> None:
         self._hasher = hasher or PasswordHash.recommended()
-        self._nobodys = self._hasher.hash(token_urlsafe())
+        self._nobodys = _nobodys_hash() if hasher is None else hasher.hash(token_urlsafe())
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="passwords")
         self._pending = 0
 
@@ -46,6 +47,12 @@ class Passwords:
 
     def _count_down(self, _future: asyncio.Future[T]) -> None:
         self._pending -= 1
+
+
+@cache
+def _nobodys_hash() -> str:
+    """Of a password that nobody knows, at the usual cost."""
+    return PasswordHash.recommended().hash(token_urlsafe())
 
 
 def _bytes(password: str) -> bytes:
