@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import uvicorn
+from fastapi import APIRouter
 
 from frontdesk.app import create_app
 from frontdesk.http.server import GatewayProtocol
@@ -18,12 +19,15 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client reads all certific
 
 
 @asynccontextmanager
-async def served(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the running application, with the API's prefix as its base."""
+async def served(settings: Settings, *more: APIRouter) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running application, with the API's prefix as its base, and with routes beside its own."""
+    application = create_app(settings)
+    for router in more:
+        application.http.include_router(router)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only where it made the socket
         config = uvicorn.Config(
-            create_app(settings),
+            application,
             http=GatewayProtocol,
             lifespan="on",
             log_config=None,
