@@ -1,5 +1,5 @@
 """Tests that run whole programs mostly wait for them. Their files stand among the others, not before them: so a run of
-several files at a time waits and works at once, and none of the long ones is left for its end.
+several files at a time waits and works at once.
 """
 
 from itertools import groupby
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 _WAITING = "end_to_end"
-_SPREAD = 0.7  # of the other files, counted from the first: so many have a file that waits among them
+_SPREAD = 0.7  # of the other files: behind so many, the last file that waits has begun
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
