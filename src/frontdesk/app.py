@@ -20,7 +20,7 @@ from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
 from frontdesk.http.openai_errors import PREFIX, speaks_openai
 from frontdesk.http.permitted_origins import PermittedOrigins
-from frontdesk.http.routing import require_declared
+from frontdesk.http.routing import include, require_declared
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.measurements import Measurements
 from frontdesk.observability.tracing import configure_tracing
@@ -106,12 +106,12 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None, role: Ro
     if role is not Role.agent:
         _include_users_surfaces(http, settings)
     if role is Role.gateway:
-        http.include_router(websocket_gateway.health_router)
+        include(http, websocket_gateway.health_router)
     else:
-        http.include_router(agent_runtime.router)
+        include(http, agent_runtime.router)
     if role is Role.agent:
-        http.include_router(agent_runtime.health_router)
-    http.include_router(operations.router)
+        include(http, agent_runtime.health_router)
+    include(http, operations.router)
     require_declared(http)
     problems.handle(http)
     return http
@@ -134,14 +134,14 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
         visitors,
         visitors_files,
     ):
-        http.include_router(module.router, prefix=settings.api_prefix)
-    http.include_router(visitors_files.assets_router, prefix=settings.api_prefix)
-    http.include_router(threads.provider_router, prefix=settings.api_prefix)
+        include(http, module.router, prefix=settings.api_prefix)
+    include(http, visitors_files.assets_router, prefix=settings.api_prefix)
+    include(http, threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):
-        http.include_router(module.router)
-    http.include_router(websocket_gateway.router, prefix=settings.api_prefix)
+        include(http, module.router)
+    include(http, websocket_gateway.router, prefix=settings.api_prefix)
     http.router.routes.append(websocket_gateway.socket_route)
-    http.include_router(llm_proxy.router)
+    include(http, llm_proxy.router)
     _include_chatkit(http, settings)
     if settings.permitted_origins:
         public = f"{settings.api_prefix}{visiting.PREFIX}"
@@ -154,9 +154,9 @@ def _include_chatkit(http: FastAPI, settings: Settings) -> None:
         return
     from frontdesk.surfaces.chatkit import images, routes, sessions  # noqa: PLC0415  an extra
 
-    http.include_router(routes.router)
+    include(http, routes.router)
     for module in (sessions, images):
-        http.include_router(module.router, prefix=settings.api_prefix)
+        include(http, module.router, prefix=settings.api_prefix)
 
 
 def _admission(settings: Settings, measurements: Measurements) -> Admission:

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import httpx
 import uvicorn
-from fastapi import APIRouter
 
 from frontdesk.app import Role, create_app
+from frontdesk.http.routing import DeclaredRouter, include
 from frontdesk.http.server import GatewayProtocol
 from frontdesk.http.socket_server import GatewaySocket
 from frontdesk.settings import Settings
@@ -21,12 +21,12 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client reads all certific
 
 @asynccontextmanager
 async def served(
-    settings: Settings, *more: APIRouter, role: Role = Role.everything
+    settings: Settings, *more: DeclaredRouter, role: Role = Role.everything
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the running application, with the API's prefix as its base, and with routes beside its own."""
     application = create_app(settings, role)
     for router in more:
-        application.http.include_router(router)
+        include(application.http, router)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only where it made the socket
         config = uvicorn.Config(

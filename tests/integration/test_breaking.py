@@ -1,10 +1,9 @@
 """What breaks in a way that nobody foresaw: each surface tells it in its own words, and none tells what it was."""
 
 import pytest
-from fastapi import APIRouter
 
 from frontdesk.http.plain_failures import PlainFailureRoute
-from frontdesk.http.routing import api_router, public
+from frontdesk.http.routing import DeclaredRouter, public
 from frontdesk.surfaces.chatkit.refusals import ChatRoute, SessionRoute
 from harness.identities import settings_for
 from harness.served import served
@@ -12,11 +11,11 @@ from harness.served import served
 SECRET = "hunter2"
 CANARY = "canary-in-a-header"
 AT = {
-    "/api/breaks": api_router("", tag="test"),
-    "/v1/breaks": api_router("", tag="test"),
-    "/api/plain": APIRouter(route_class=PlainFailureRoute),
-    "/chatkit/breaks": APIRouter(route_class=ChatRoute),
-    "/api/chatkit/breaks": APIRouter(route_class=SessionRoute),
+    "/api/breaks": DeclaredRouter("", tag="test"),
+    "/v1/breaks": DeclaredRouter("", tag="test"),
+    "/api/plain": DeclaredRouter("", tag="test", route_class=PlainFailureRoute),
+    "/chatkit/breaks": DeclaredRouter("", tag="test", route_class=ChatRoute),
+    "/api/chatkit/breaks": DeclaredRouter("", tag="test", route_class=SessionRoute),
 }
 
 

@@ -20,11 +20,12 @@ from frontdesk.http.routing import (
     INTERNAL_HEADER,
     Caller,
     DeclaredRoute,
+    DeclaredRouter,
     DeclaredSocketRoute,
     InternalOrUser,
     PossibleCaller,
     PossibleVisitor,
-    api_router,
+    include,
     internal,
     operator,
     public,
@@ -44,7 +45,7 @@ EITHER = {"internal or user"}
 # These tests ask from this machine; whom an unknown public chat lets in is not told.
 ANYBODY = {"public", "user or nobody", "user or visitor", "visitor", "operator"}
 
-probes = api_router("/probe", tag="probes")
+probes = DeclaredRouter("/probe", tag="probes")
 for name, dependencies in PLACES:
 
     @probes.post(f"/{name}", dependencies=dependencies)
@@ -113,7 +114,7 @@ async def boundary(module_database_url: str) -> AsyncIterator[Boundary]:
 def _routes() -> list[tuple[str, str, str]]:
     """Method, path and declaration of every route, the probes' too."""
     http = build_http(settings_for("sqlite:///unused.db"))
-    http.include_router(probes)
+    include(http, probes)
     found = []
     for context in iter_route_contexts(http.routes):
         route = context.original_route

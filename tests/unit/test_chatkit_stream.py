@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from frontdesk.database import open_database
 from frontdesk.errors import UnavailableError
 from frontdesk.http.event_stream import SERVER_WIRE, OpenStreams
+from frontdesk.http.revocations import Revocations
+from frontdesk.identity.standings import Standings
+from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
 from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.thread_log import Event
@@ -58,8 +62,10 @@ def unavailable() -> None:
 
 
 @pytest.mark.parametrize("how", ["the store is away", "the server ends"])
-async def test_the_widget_is_told_that_the_stream_is_over(how: str) -> None:
-    streams, wire, sent = OpenStreams(measurements=Measurements(), patience=1), Wire(), list[Any]()
+async def test_the_widget_is_told_that_the_stream_is_over(sqlite_url: str, how: str) -> None:
+    database, clock = open_database(sqlite_url, pool_size=1, timeout=5), SystemClock()
+    revocations = Revocations(database, Standings(database, clock), clock)
+    streams, wire, sent = OpenStreams(revocations, measurements=Measurements(), patience=1), Wire(), list[Any]()
     reader = Reader(unavailable if how == "the store is away" else streams.send_away)
     message_id = new_id()
     place = Place(thread_id=new_id(), message_id=message_id, created_at=made_at(message_id))
@@ -73,3 +79,4 @@ async def test_the_widget_is_told_that_the_stream_is_over(how: str) -> None:
     assert "load the thread again" in told["message"]
     assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
     assert (reader.is_closed, len(streams)) == (True, 0)
+    await database.aclose()

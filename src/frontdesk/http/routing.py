@@ -6,12 +6,12 @@ it, unless the route takes it as a stream (`http.uploads`). Until its response b
 all that it waits for.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, params
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
 from fastapi.openapi.models import SecurityBase as SecurityModel
@@ -228,5 +228,44 @@ def _is_declared(route: BaseRoute) -> bool:
     return is_socket or isinstance(route, DeclaredRoute | DeclaredSocketRoute)
 
 
-def api_router(prefix: str, *, tag: str) -> APIRouter:
-    return APIRouter(prefix=prefix, tags=[tag], route_class=DeclaredRoute)
+class DeclaredRouter(APIRouter):
+    """The routes of a part of a surface. They are made when it is known below which `prefix` they stand, and once in a
+    process for each.
+
+    The framework would make each of them twice, for its router and for the application, and look for them in one router
+    after the other with every request.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        tag: str,
+        route_class: type[DeclaredRoute] = DeclaredRoute,
+        dependencies: Sequence[params.Depends] = (),
+    ) -> None:
+        super().__init__(prefix=prefix, tags=[tag], route_class=route_class, dependencies=dependencies)
+        self._declared: list[tuple[str, Callable[..., Any], dict[str, Any]]] = []
+        self._made: dict[str, Sequence[BaseRoute]] = {}
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self._declared.append((path, endpoint, options))
+
+    def made(self, prefix: str = "") -> Sequence[BaseRoute]:
+        """Raises `ConfigurationError` for one that does not declare its authentication."""
+        if prefix not in self._made:
+            router = APIRouter(
+                prefix=prefix + self.prefix,
+                tags=self.tags,
+                route_class=self.route_class,
+                dependencies=self.dependencies,
+            )
+            for path, endpoint, options in self._declared:
+                router.add_api_route(path, endpoint, **options)
+            self._made[prefix] = router.routes
+        return self._made[prefix]
+
+
+def include(http: FastAPI, router: DeclaredRouter, *, prefix: str = "") -> None:
+    """Raises `ConfigurationError` for a route that does not declare its authentication."""
+    http.router.routes.extend(router.made(prefix))

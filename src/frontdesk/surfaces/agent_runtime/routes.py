@@ -14,7 +14,7 @@ from frontdesk.errors import NotFoundError
 from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import Given, idempotency_key
-from frontdesk.http.routing import api_router, internal, public
+from frontdesk.http.routing import DeclaredRouter, internal, public
 from frontdesk.http.services import Services, operations, services
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.ports.thread_log import Event, EventType
@@ -33,8 +33,8 @@ from frontdesk.surfaces.agent_runtime.answering import PartEncoder, PartReader, 
 # In whose name gateways' sessions are kept. It is nobody's account.
 GATEWAYS = Principal(kind=PrincipalKind.service, id="00000000-0000-8000-8000-000000000003")
 _CANCELLED = b'event: done\ndata: {"status":"completed"}\n\n'
-router = api_router("/agent", tag="agent runtime")
-health_router = api_router("", tag="operations")
+router = DeclaredRouter("/agent", tag="agent runtime")
+health_router = DeclaredRouter("", tag="operations")
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "The answer as Server-Sent Events", "content": {"text/event-stream": {}}}
 }

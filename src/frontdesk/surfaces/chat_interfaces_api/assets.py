@@ -1,6 +1,6 @@
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -8,12 +8,12 @@ from frontdesk.errors import InvalidRequestError
 from frontdesk.http.description import failures
 from frontdesk.http.parameters import known_id
 from frontdesk.http.plain_failures import PlainFailureRoute
-from frontdesk.http.routing import Caller
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.http.uploads import StreamedBody
 from frontdesk.public_chat.interfaces.assets import MOST_BYTES, Asset, AssetKind
 
-router = APIRouter(prefix="/chat-interfaces", tags=["chat interfaces"], route_class=PlainFailureRoute)
+router = DeclaredRouter("/chat-interfaces", tag="chat interfaces", route_class=PlainFailureRoute)
 _FORM = {
     "type": "object",
     "properties": {

@@ -22,7 +22,7 @@ from frontdesk.errors import (
 )
 from frontdesk.http.addresses import public_origin
 from frontdesk.http.description import problems
-from frontdesk.http.routing import api_router, public
+from frontdesk.http.routing import DeclaredRouter, public
 from frontdesk.http.services import Services, services
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.signing import Signer
@@ -32,7 +32,7 @@ SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _DAY = 24 * 60 * 60
 _DAYS = 2
 _LONGEST = 200
-router = api_router("/chatkit/images", tag="chatkit")
+router = DeclaredRouter("/chatkit/images", tag="chatkit")
 Text = Annotated[str, Query(max_length=_LONGEST)]
 
 

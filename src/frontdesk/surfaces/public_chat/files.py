@@ -8,14 +8,14 @@ from frontdesk.errors import NotFoundError
 from frontdesk.http.blob_response import BlobResponse
 from frontdesk.http.description import failures, problems
 from frontdesk.http.parameters import known_id
-from frontdesk.http.routing import api_router, public
+from frontdesk.http.routing import DeclaredRouter, public
 from frontdesk.http.services import services
 from frontdesk.http.uploads import StreamedBody
 from frontdesk.surfaces.public_chat.file_schemas import QueryIn, ResultOut, ResultsOut, UploadedOut
 from frontdesk.surfaces.public_chat.visiting import Visited, visitor_router
 
 router = visitor_router()
-assets_router = api_router("/public/chat-assets", tag="public chats")
+assets_router = DeclaredRouter("/public/chat-assets", tag="public chats")
 _FORM = {
     "type": "object",
     "properties": {

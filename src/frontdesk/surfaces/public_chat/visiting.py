@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from frontdesk.errors import OriginNotAllowedError
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.plain_failures import PlainFailureRoute
-from frontdesk.http.routing import Declaration
+from frontdesk.http.routing import Declaration, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.public_chat.interfaces.origins import is_allowed, own_origin
 from frontdesk.public_chat.interfaces.published import Published
@@ -68,11 +68,11 @@ async def _slug(slug: Annotated[str, Path()]) -> None:
     """It has named the interface before."""
 
 
-def visitor_router() -> APIRouter:
+def visitor_router() -> DeclaredRouter:
     """For routes below an interface's slug, which visitors ask."""
-    return APIRouter(
-        prefix=f"{PREFIX}{{slug}}",
-        tags=["public chats"],
+    return DeclaredRouter(
+        f"{PREFIX}{{slug}}",
+        tag="public chats",
         route_class=VisitorRoute,
         dependencies=[Depends(_slug)],
     )

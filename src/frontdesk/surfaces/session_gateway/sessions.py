@@ -8,7 +8,7 @@ from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import VisitorsIdempotency
 from frontdesk.http.parameters import known_id, mark_replayed
-from frontdesk.http.routing import PossibleVisitor, api_router
+from frontdesk.http.routing import DeclaredRouter, PossibleVisitor
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT
 from frontdesk.surfaces.session_gateway.encoding import SessionEncoder
@@ -21,7 +21,7 @@ from frontdesk.surfaces.session_gateway.schemas import (
     SessionOut,
 )
 
-router = api_router("/chat/sessions", tag="sessions")
+router = DeclaredRouter("/chat/sessions", tag="sessions")
 _TEXT = {"type": "string"}
 _EVENT = {
     "type": "object",

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from frontdesk.http.description import problems
-from frontdesk.http.routing import Caller, api_router
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT, MAX_PAGE, Page
 from frontdesk.surfaces.threads_api.usage_schemas import CallersUsageOut, UsageOut
 
-router = api_router("/usage", tag="usage")
+router = DeclaredRouter("/usage", tag="usage")
 Days = Annotated[int, Query(ge=1, le=366, description="How many days (UTC), today the last of them")]
 
 

@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 
 from frontdesk import __version__
 from frontdesk.http.description import problems
-from frontdesk.http.routing import USER_OR_VISITOR, Declaration, api_router, bearer_token, public
+from frontdesk.http.routing import USER_OR_VISITOR, Declaration, DeclaredRouter, bearer_token, public
 from frontdesk.http.services import operations, services
 from frontdesk.http.sockets import Opening, held_socket, require_anonymous
 from frontdesk.identity.holders import Holder
@@ -17,8 +17,8 @@ from frontdesk.surfaces.agent_input import LONGEST_NAME, is_name
 from frontdesk.surfaces.websocket_gateway.session import SocketSession
 
 _POLICY = 1008
-router = api_router("", tag="sockets")
-health_router = api_router("", tag="operations")
+router = DeclaredRouter("", tag="sockets")
+health_router = DeclaredRouter("", tag="operations")
 
 
 class TicketIn(BaseModel):
