@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 RUN_LOCKS := requirements/run.txt requirements/model.txt
 DEV_LOCKS := requirements/dev.txt requirements/model.txt
 
+# Programs are started by the hundred: they are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 # OpenAI's client for Node, which the tests call with, and the types that its widget publishes.
 CLIENTS := tests/clients/node_modules/.package-lock.json
 # The pages for browsers: what builds them, and the last file that is built.
@@ -18,7 +21,7 @@ define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up web up-scaled example-documents test check format bench chaos chaos-long histories locks clean
+.PHONY: help up web up-scaled example-documents example-todo test check format bench bench-search chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,13 +39,16 @@ up-scaled: $(VENV)/dev.installed $(WEB) ## the same as it stands on several mach
 example-documents: $(VENV)/dev.installed ## the gateway before the example document back end, on port 8009 (ARGS="--stub": a scripted model)
 	@PYTHONPATH=src:. $(BIN)/python -m deploy.documents $(ARGS)
 
+example-todo: $(VENV)/dev.installed ## the gateway with the example to-do assistant, on port 8009, and its page (ARGS="--stub": a scripted model)
+	@PYTHONPATH=src:. $(BIN)/python -m deploy.todo $(ARGS)
+
 test: $(VENV)/dev.installed $(CLIENTS) $(WEB) ## run the tests (ARGS="-k name" narrows them)
 	$(call need,redis-server,redis-server)
 	$(call need,nginx,nginx-light)
 	$(call need,faketime,faketime)
 	$(call need,chromium,chromium)
 	@cd web && npm test --silent
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.installed $(WEB_PACKAGES) ## everything that CI checks beside the tests: lint, format, types, layers, sizes
 	$(BIN)/ruff check .
@@ -60,6 +66,9 @@ format: $(VENV)/dev.installed $(WEB_PACKAGES) ## put the code into the house's f
 bench: $(VENV)/dev.installed ## measure against the yardsticks, about 25 minutes (ARGS="--quick"; BENCH_PEERS=1 adds LiteLLM)
 	$(call need,nginx,nginx-light)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-search: $(VENV)/dev.installed ## measure search: quality on real texts, latency and recall at 100,000 messages, reindexing, about an hour (ARGS="--quick")
+	$(BIN)/python -m benchmarks --only search_quality --only search_load --only search_reindex --only vector_index $(ARGS)
 
 chaos: $(VENV)/dev.installed ## 200 kills and 1,000 cuts of one server, 40 kills and every outage of two, without and with workers, limits, a soak, about an hour
 	$(call need,redis-server,redis-server)

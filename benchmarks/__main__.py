@@ -11,6 +11,7 @@ from benchmarks import plots, report
 from benchmarks.bench import Bench, say, show
 from benchmarks.machine import cores
 from benchmarks.measures import (
+    attachments,
     chatkit,
     firehose,
     first_token,
@@ -20,6 +21,9 @@ from benchmarks.measures import (
     messages,
     paced,
     public_chat,
+    search_load,
+    search_quality,
+    search_reindex,
     shared_log,
     vector_index,
     websocket,
@@ -38,7 +42,11 @@ MEASURES: dict[str, ModuleType] = {
     "websocket": websocket,
     "llm_proxy": llm_proxy,
     "vector_index": vector_index,
+    "search_quality": search_quality,
+    "search_load": search_load,
+    "search_reindex": search_reindex,
     "chatkit": chatkit,
+    "attachments": attachments,
 }
 
 

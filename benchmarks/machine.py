@@ -79,12 +79,13 @@ class Usage:
 
 def private_bytes(pid: int) -> int:
     """Memory that would be freed if the tree ended: private pages, clean and dirty."""
-    total = 0
-    for process in tree(pid):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Private_"):
-                total += int(line.split()[1]) * 1024
-    return total
+    return sum(own_private_bytes(process) for process in tree(pid))
+
+
+def own_private_bytes(pid: int) -> int:
+    """The same of one process, without those that it has started."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
 
 
 def description() -> dict[str, object]:

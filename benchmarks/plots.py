@@ -13,6 +13,7 @@ from benchmarks.targets import ALONE, OURS, SHARED, Results
 COLOURS = {OURS: "#1f6f54"}
 OTHERS = "#9aa5a0"
 LOADS = ("1x20ms", "10x20ms", "100x20ms", "500x20ms", "firehose")
+MODES = {"hybrid": "#1f6f54", "semantic": "#3b6ea5", "text": "#b5722c", "regex": "#7d4e9e", "embedding": "#9aa5a0"}
 COST = "cpu_ms_per_1000_tokens"
 
 
@@ -63,6 +64,37 @@ def _batches(rows: Rows) -> None:
     picture.savefig(RESULTS / "shared_log.png", dpi=90)
 
 
+def _over_size(rows: Rows) -> None:
+    """Latency and recall over the number of messages."""
+    picture = Picture(figsize=(8.4, 2.8))
+    FigureCanvasAgg(picture)
+    waits, recall = picture.subplots(1, 2)
+    for mode in ("hybrid", "semantic", "text", "regex", "embedding"):
+        for share, line in (("p50", "-"), ("p95", ":")):
+            sizes = _sizes(rows[mode], f"_{share}_ms")
+            places = [rows[mode][f"{size}_{share}_ms"].median for size in sizes]
+            waits.plot(sizes, places, line, marker="o", markersize=3, color=MODES[mode], label=f"{mode}, {share}")
+    for scene in ("all", "1_percent", "small_owner"):
+        sizes = _sizes(rows["recall of pgvector"], f"_{scene}")
+        shown = [rows["recall of pgvector"][f"{size}_{scene}"].median for size in sizes]
+        recall.plot(sizes, shown, "o-", markersize=3, label=scene.replace("_", " "))
+    waits.set_title("ms until the answer (embedding is a part of hybrid and semantic)", fontsize=8)
+    waits.set_yscale("log")
+    recall.set_title("recall of the ten nearest, pgvector", fontsize=8)
+    recall.set_ylim(0.9, 1.005)
+    for axes in (waits, recall):
+        axes.set_xscale("log")
+        axes.set_xlabel("messages", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.legend(fontsize=5)
+    picture.tight_layout()
+    picture.savefig(RESULTS / "search_load.png", dpi=90)
+
+
+def _sizes(row: dict[str, Figure], ending: str) -> list[int]:
+    return sorted(int(size) for metric in row if (size := metric.removesuffix(ending)).isdigit())
+
+
 def draw(results: Results) -> None:
     if "firehose" in results:
         metrics = (
@@ -77,6 +109,11 @@ def draw(results: Results) -> None:
         _bars("paced", "Delay of a token at a model's pace (logarithmic)", results["paced"], metrics, logarithmic=True)
     if f"{LOADS[0]}_events_per_flush" in results.get("shared_log", {}).get(SHARED, {}):
         _batches(results["shared_log"])
+    if "search_load" in results:
+        _over_size(results["search_load"])
+    if "search_quality" in results:
+        metrics = (("en_ndcg10", "English"), ("ru_ndcg10", "Russian"))
+        _bars("search_quality", "nDCG@10 of real questions", results["search_quality"], metrics, logarithmic=False)
     if "memory" in results:
         metrics = (("kib_per_open_stream", "KiB of private memory per open stream"),)
         _bars("memory", "A thousand open streams", results["memory"], metrics, logarithmic=False)

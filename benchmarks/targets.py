@@ -1,6 +1,6 @@
 """What is promised, each as a limit on a figure or on a ratio of two figures of one run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.figures import Figure, Rows
@@ -11,6 +11,10 @@ HTTPX, AIOHTTP, NGINX, LITELLM = "httpx relay", "aiohttp relay", "nginx", "LiteL
 # Of `shared_log`: one server with each kind of log, and replicas.
 ALONE, SHARED = "in process", "shared"
 ONE, OWN, HERE, ELSEWHERE = "1 replica", "2 with own logs", "2, read where made", "2, read elsewhere"
+
+# Of `search_quality`.
+STORES = ("SQLite and Chroma", "PostgreSQL and pgvector")
+PARTS, PLAIN_CHROMA = ("semantic, {}", "text, {}"), "plain Chroma"
 
 # Of `websocket`: the two wires of one server.
 STREAMS, SOCKETS = "event streams", "sockets"
@@ -67,8 +71,38 @@ def _of(contender: str, metric: str, other: tuple[str, str] | None = None) -> Ca
     return figure
 
 
+def _quality(language: str, others: Sequence[str]) -> Callable[[Results], Figure]:
+    """Hybrid's nDCG@10 over that of the best of the others, each on the same store."""
+
+    def figure(results: Results) -> Figure:
+        rows, metric = results["search_quality"], f"{language}_ndcg10"
+        ratios = Figure()
+        for store in STORES:
+            best = max(rows[name.format(store)][metric].median for name in others)
+            ratios.append(rows[f"hybrid, {store}"][metric].median / best)
+        return ratios
+
+    return figure
+
+
+def _at_100_000(contender: str, metric: str) -> Callable[[Results], Figure]:
+    return lambda results: results["search_load"][contender][f"100000_{metric}"]
+
+
 def _recall(index: str, scene: str) -> Callable[[Results], Figure]:
     return lambda results: results["vector_index"][index][f"10000_{scene}_recall"]
+
+
+def _chatkit(how: str) -> Callable[[Results], Figure]:
+    return lambda results: results["chatkit"][OURS][f"share_of_package_{how}"]
+
+
+def _attachments(metric: str) -> Callable[[Results], Figure]:
+    return lambda results: results["attachments"]["attachments"][metric]
+
+
+def _search(kind: str) -> Callable[[Results], Figure]:
+    return lambda results: results["attachments"][f"attachments, {kind}"]["search_p95_ms"]
 
 
 def _lag(results: Results) -> Figure:
@@ -133,8 +167,47 @@ TARGETS = (
         for index in ("Chroma", "pgvector")
         for scene in ("all", "1_percent")
     ),
+    *(
+        _most(f"Search of 1,000 chunks of a session, {kind}, p95, ms", 30, _search(kind))
+        for kind in ("SQLite", "PostgreSQL")
+    ),
+    _least("Right chunk in the top 3 of 100 questions", 0.9, _attachments("top_3")),
+    _most("Memory while a PDF of 10 MB comes, MiB", 8, _attachments("upload_growth_mib")),
     _most("Event loop while the packaged embedder works, longest lag, ms", 50, _lag),
+    *(
+        target
+        for language, name in (("en", "English"), ("ru", "Russian"))
+        for target in (
+            _least(f"nDCG@10, {name}: hybrid / the better of its parts", 1, _quality(language, PARTS)),
+            _least(f"nDCG@10, {name}: hybrid / plain Chroma", 1.05, _quality(language, [PLAIN_CHROMA])),
+        )
+    ),
+    _least("nDCG@10, both languages: hybrid / plain Chroma", 1.05, _quality("all", [PLAIN_CHROMA])),
+    _most("Search in 100,000 messages: hybrid p50, ms", 40, _at_100_000("hybrid", "p50_ms")),
+    _most("Search in 100,000 messages: hybrid p95, ms", 120, _at_100_000("hybrid", "p95_ms")),
+    _most("Search in 100,000 messages: regex with a prefilter p95, ms", 300, _at_100_000("regex", "p95_ms")),
+    _most(
+        "Search in 100,000 messages: regex without one, longest, ms",
+        2_500,
+        _at_100_000("regex without prefilter", "max_ms"),
+    ),
+    *(
+        _least(
+            f"Recall of the 10 nearest of 100,000, pgvector, {scene.replace('_', ' ')}",
+            0.97,
+            _at_100_000("recall of pgvector", scene),
+        )
+        for scene in ("all", "1_percent", "small_owner")
+    ),
+    _least(
+        "Reindex: messages per second / the embedder's own",
+        0.9,
+        lambda r: r["search_reindex"]["packaged E5"]["of_embedder"],
+    ),
+    _most("Reindex: growth of memory, MiB", 5, lambda r: r["search_reindex"]["a hash for an embedder"]["growth_mib"]),
     _least("Tokens per core: sockets / event streams", 0.4, _sockets("tokens_per_cpu_second")),
     _most("500 x 20 ms: token latency p95, sockets / event streams", 1.5, _sockets("p95_ms")),
+    _most("ChatKit, as fast as tokens come: CPU per token / the package's server", 0.1, _chatkit("at_once")),
+    _most("ChatKit, a token every 4 ms: CPU per token / the package's server", 0.1, _chatkit("paced")),
     _most("Memory of an idle socket of 2,000, KiB", 40, _sockets("kib_per_idle_socket", over_streams=False)),
 )

@@ -3,7 +3,6 @@
 SIGINT and SIGTERM end everything.
 """
 
-import json
 import signal
 import sys
 import time
@@ -14,17 +13,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from deploy.parts.announced import announced
 from deploy.parts.gateway import Replica
-from deploy.parts.program import PartFailedError, Program
+from deploy.parts.program import PartFailedError
 from frontdesk.cli.configuration import read_settings
 from frontdesk.cli.failures import CommandError
 from frontdesk.cli.up.data_folder import settings_for
 from frontdesk.cli.up.model_process import embedded_model, is_needed
 from frontdesk.settings import Settings
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 _LOOK_SECONDS = 0.5
-_READY_SECONDS = 60.0
 _STUB_MODEL = "scripted?tokens=40&pause_ms=50"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -61,12 +59,12 @@ def _run(folder: Path, settings: Settings, *, port: int, stub: bool) -> None:
     with ExitStack() as parts:
         changes: dict[str, object] = {}
         if stub:
-            model = _announced(parts, "model", folder, "frontdesk.model_stub", "--port", str(port + 2))
+            model = announced(parts, "model", folder, "frontdesk.model_stub", "--port", str(port + 2))
             changes = {"llm_enabled": True, "llm_api_base": model, "llm_default_model": _STUB_MODEL}
         elif is_needed(settings):
             parts.enter_context(embedded_model(settings))
         data = str(folder / "documents")
-        url = _announced(parts, "documents", folder, "document_api", "--port", str(port + 1), "--data", data)
+        url = announced(parts, "documents", folder, "document_api", "--port", str(port + 1), "--data", data)
         changes |= {"api_base_url": url}
         gateway = Replica(1, port, folder=folder, settings=settings.model_copy(update=changes))
         parts.callback(gateway.stop)
@@ -75,20 +73,6 @@ def _run(folder: Path, settings: Settings, *, port: int, stub: bool) -> None:
         while True:
             time.sleep(_LOOK_SECONDS)
             gateway.program.check()
-
-
-def _announced(parts: ExitStack, name: str, folder: Path, *command: str) -> str:
-    """The address of a program of ours that prints it as JSON once it answers."""
-    program = Program(
-        *(sys.executable, "-m", *command),
-        log=folder / f"{name}.log",
-        environment={"PYTHONPATH": f"{EXAMPLES}:{Path(__file__).parents[1] / 'src'}", "PYTHONUNBUFFERED": "1"},
-        apart=True,
-    )
-    parts.enter_context(program)
-    program.await_ready(lambda: '{"url": ' in program.output(), seconds=_READY_SECONDS)
-    line = next(line for line in program.output().splitlines() if line.startswith('{"url": '))
-    return str(json.loads(line)["url"])
 
 
 def _instructions(address: str, folder: Path) -> str:

@@ -2,6 +2,7 @@ pytest_plugins = [
     "harness.databases",
     "harness.embedders",
     "harness.fixtures",
+    "harness.order",
     "harness.redis",
     "harness.rate_limiters",
     "harness.storage",

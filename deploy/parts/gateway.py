@@ -16,9 +16,21 @@ LEAVE_SECONDS = 30.0
 
 
 class Role:
-    """One process of ours on loopback, in `folder`, configured by `settings` alone. `name` is its log's too."""
+    """One process of ours on loopback, in `folder`, configured by `settings` alone. `name` is its log's too.
 
-    def __init__(self, command: str, name: str, port: int, *, folder: Path, settings: Settings) -> None:
+    `beside` are further variables, for what it loads.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        name: str,
+        port: int,
+        *,
+        folder: Path,
+        settings: Settings,
+        beside: Mapping[str, str | None] | None = None,
+    ) -> None:
         self.name = name
         self.address = f"127.0.0.1:{port}"
         self._stop_seconds = settings.drain_seconds + LEAVE_SECONDS
@@ -27,7 +39,7 @@ class Role:
         self.program = Program(
             *(sys.executable, "-m", "frontdesk", command, "--port", str(port)),
             log=folder / f"{name}.log",
-            environment=environment_of(settings),
+            environment={**environment_of(settings), **(beside or {})},
             directory=home,
             apart=True,
         )
@@ -56,8 +68,16 @@ class Role:
 class Replica(Role):
     """`frontdesk serve`; `port` is for everybody."""
 
-    def __init__(self, number: int, port: int, *, folder: Path, settings: Settings) -> None:
-        super().__init__("serve", f"replica-{number}", port, folder=folder, settings=settings)
+    def __init__(
+        self,
+        number: int,
+        port: int,
+        *,
+        folder: Path,
+        settings: Settings,
+        beside: Mapping[str, str | None] | None = None,
+    ) -> None:
+        super().__init__("serve", f"replica-{number}", port, folder=folder, settings=settings, beside=beside)
 
 
 class Worker(Role):

@@ -20,21 +20,24 @@ from frontdesk.http.description import DescribedAPI
 from frontdesk.http.edge import Edge
 from frontdesk.http.openai_errors import PREFIX, speaks_openai
 from frontdesk.http.permitted_origins import PermittedOrigins
-from frontdesk.http.routing import require_declared
+from frontdesk.http.routing import include, require_declared
 from frontdesk.observability.logging import configure_logging
 from frontdesk.observability.measurements import Measurements
 from frontdesk.observability.tracing import configure_tracing
 from frontdesk.settings import Settings
 from frontdesk.surfaces.agent_runtime import routes as agent_runtime
 from frontdesk.surfaces.agents_api import routes as agents
+from frontdesk.surfaces.chat_interfaces_api import assets as interface_assets
 from frontdesk.surfaces.chat_interfaces_api import routes as interfaces
 from frontdesk.surfaces.files import routes as files
 from frontdesk.surfaces.llm_proxy import routes as llm_proxy
 from frontdesk.surfaces.operations import routes as operations
 from frontdesk.surfaces.pages import routes as pages
+from frontdesk.surfaces.public_chat import files as visitors_files
 from frontdesk.surfaces.public_chat import routes as visitors
+from frontdesk.surfaces.public_chat import visiting
 from frontdesk.surfaces.session_gateway import sessions, tools
-from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads
+from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads, usage
 from frontdesk.surfaces.websocket_gateway import routes as websocket_gateway
 
 _YOUNG_OBJECTS = 20_000
@@ -99,16 +102,17 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None, role: Ro
         version=__version__,
         lifespan=lifespan,
         openapi_url=f"{settings.api_prefix}/openapi.json",
+        openapi_tags=[llm_proxy.DESCRIBED],
     )
     if role is not Role.agent:
         _include_users_surfaces(http, settings)
     if role is Role.gateway:
-        http.include_router(websocket_gateway.health_router)
+        include(http, websocket_gateway.health_router)
     else:
-        http.include_router(agent_runtime.router)
+        include(http, agent_runtime.router)
     if role is Role.agent:
-        http.include_router(agent_runtime.health_router)
-    http.include_router(operations.router)
+        include(http, agent_runtime.health_router)
+    include(http, operations.router)
     require_declared(http)
     problems.handle(http)
     return http
@@ -122,23 +126,27 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
         executions,
         models,
         search,
+        usage,
         agents,
         attachments,
         files,
         interfaces,
+        interface_assets,
         visitors,
+        visitors_files,
     ):
-        http.include_router(module.router, prefix=settings.api_prefix)
-    http.include_router(threads.provider_router, prefix=settings.api_prefix)
+        include(http, module.router, prefix=settings.api_prefix)
+    include(http, visitors_files.assets_router, prefix=settings.api_prefix)
+    include(http, threads.provider_router, prefix=settings.api_prefix)
     for module in (sessions, tools):
-        http.include_router(module.router)
-    http.include_router(websocket_gateway.router, prefix=settings.api_prefix)
+        include(http, module.router)
+    include(http, websocket_gateway.router, prefix=settings.api_prefix)
     http.router.routes.append(websocket_gateway.socket_route)
-    http.include_router(llm_proxy.router)
-    http.include_router(pages.router)
+    include(http, llm_proxy.router)
+    include(http, pages.router)
     _include_chatkit(http, settings)
     if settings.permitted_origins:
-        public = f"{settings.api_prefix}{visitors.PREFIX}"
+        public = f"{settings.api_prefix}{visiting.PREFIX}"
         http.add_middleware(PermittedOrigins, origins=settings.permitted_origins, apart=public)
 
 
@@ -146,10 +154,11 @@ def _include_chatkit(http: FastAPI, settings: Settings) -> None:
     """Where its package is installed."""
     if find_spec("chatkit") is None:
         return
-    from frontdesk.surfaces.chatkit import routes, sessions  # noqa: PLC0415  an extra
+    from frontdesk.surfaces.chatkit import images, routes, sessions  # noqa: PLC0415  an extra
 
-    http.include_router(routes.router)
-    http.include_router(sessions.router, prefix=settings.api_prefix)
+    include(http, routes.router)
+    for module in (sessions, images):
+        include(http, module.router, prefix=settings.api_prefix)
 
 
 def _admission(settings: Settings, measurements: Measurements) -> Admission:

@@ -84,6 +84,10 @@ class OriginNotAllowedError(ForbiddenError):
     code, title = "origin_not_allowed", "This chat is not for that site"
 
 
+class UploadsNotAllowedError(ForbiddenError):
+    code, title = "uploads_not_allowed", "This chat takes no files and no links"
+
+
 class IdentityRejectedError(ForbiddenError):
     code, title = "identity_rejected", "The visitor's identity is not proven"
 
@@ -184,6 +188,10 @@ class InvalidAgentError(FrontdeskError):
 
 class UnknownAttachmentError(FrontdeskError):
     code, status, title = "unknown_attachment", 422, "There is no such attachment to send here"
+
+
+class TooManyFilesError(FrontdeskError):
+    code, status, title = "too_many_files", 422, "These are too many files"
 
 
 class BadRegexError(FrontdeskError):

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     upload_timeout_seconds: float = Field(default=600.0, gt=0)
     uploads_at_once: int = Field(default=64, ge=1)
 
+    scratch_directory: str | None = None
+    extraction_processes: int = Field(default=2, ge=1, le=64)
+    link_networks: str = ""
+    link_ports: str = "80,443"
+
     jwt_secret_key: SecretStr = SecretStr(DEFAULT_JWT_SECRET)
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     access_token_expire_minutes: int = Field(default=15, ge=1)

@@ -24,6 +24,8 @@ from chaos import (
     files,
     floods,
     hops,
+    indexes,
+    invocations,
     kills,
     limits,
     model_faults,
@@ -32,6 +34,7 @@ from chaos import (
     redis_away,
     sends,
     slow_readers,
+    slow_sockets,
     soak,
     sockets,
     stops,
@@ -84,6 +87,10 @@ def _sqlite_proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]
     files = 1_500 if chosen.long else 60
     return {
         "writers": (lambda s, _b, f: writers.prove_writers(s, f, seconds=seconds, kills=killed), writers.SETTINGS),
+        "vectors": (
+            lambda s, _b, _f: indexes.prove_chroma_kills(s.log.parent / "vectors", kills=500 if chosen.long else 50),
+            {},
+        ),
         "documents": (lambda _s, _b, _f: documents.prove_documents(files=files), {}),
     }
 
@@ -125,6 +132,14 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
         ),
         "sockets": (lambda s, _b, _f: sockets.prove_socket_cuts(s, cuts=1_000 if long else 200), {}),
         "frames": (lambda s, _b, _f: sockets.prove_frames(s, frames=100_000 if long else 10_000), {}),
+        "invocations": (
+            lambda s, _b, _f: invocations.prove_invocations(s, invocations=10_000 if long else 1_000),
+            invocations.settings,
+        ),
+        "slow_sockets": (
+            lambda s, _b, _f: slow_sockets.prove_slow_sockets(s, readers=500 if long else 100),
+            slow_sockets.SETTINGS,
+        ),
         "files": (
             lambda s, _b, f: files.prove_files(s, f, files=1_000 if long else 100, kills=100 if long else 10),
             files.settings,
@@ -134,6 +149,12 @@ def _proofs(chosen: argparse.Namespace) -> dict[str, tuple[Prove, Chosen]]:
             widget.SETTINGS,
         ),
         "soak": (lambda s, b, f: soak.prove_soak(s, b, f, minutes=minutes), soak.SETTINGS),
+        "reindex": (
+            lambda s, _b, f: indexes.prove_reindex_kills(
+                s, f, kills=100 if long else 10, messages=1_000 if long else 200
+            ),
+            indexes.SETTINGS,
+        ),
         "overload": (lambda s, _b, _f: overload.prove_overload(s, seconds=300 if long else 15), overload.SETTINGS),
     }
 

@@ -24,7 +24,7 @@ async def prove_slow_readers(server: Server, *, readers: int) -> Findings:
     """Half of them read nothing at all, the others about 1 KB/s, of an answer of about 2.5 MB."""
     findings = Findings("slow readers")
     client = await server.user("slow")
-    paced = await _pace(client)
+    paced = await pace(client)
     thread_id = await client.new_thread()
     execution_id = await client.begin(thread_id, LARGE)
     complete = await whole(client, thread_id, execution_id, seconds=ANSWER_SECONDS)
@@ -39,7 +39,7 @@ async def prove_slow_readers(server: Server, *, readers: int) -> Findings:
         await server.settled("frontdesk_streams_open", readers, seconds=5)
         dribbling = [asyncio.create_task(_dribble(stream)) for stream in streams[::2]]
         held = server.unsent_bytes
-        paced_meanwhile = await _pace(client)
+        paced_meanwhile = await pace(client)
         grown = server.resident_bytes - resident
         cut = await server.settled("frontdesk_streams_cut_total", cut_before + readers, seconds=3 * PATIENCE_SECONDS)
         seconds = perf_counter() - begun
@@ -81,7 +81,7 @@ async def _dribble(stream: SseStream) -> None:
         return
 
 
-async def _pace(client: ThreadsClient) -> float:
+async def pace(client: ThreadsClient) -> float:
     """Seconds between tokens for a reader who takes all at once (p99)."""
     thread_id = await client.new_thread()
     execution_id = await client.begin(thread_id, PACED)

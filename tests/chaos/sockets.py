@@ -22,6 +22,7 @@ from harness.transcript import whole
 
 ANSWER_SECONDS = 60.0
 SEND_AT_ONCE = 100
+FRAMES_MEGABYTES = 10.0
 LONGEST_PIECE = 6_000
 LOST = (OSError, EOFError, WebSocketException, TimeoutError)
 SENTINEL = {"type": "user_message", "content": "x", "role": "assistant"}
@@ -146,7 +147,11 @@ async def prove_frames(server: Server, *, frames: int) -> Findings:
     client = await server.user("frames")
     pid, rng = server.process.pid, random.Random()
     sent = closed = 0
+    warm = min(frames // 10, 5_000)
+    resident = 0
     while sent < frames:
+        if sent >= warm and not resident:
+            resident = server.resident_bytes
         async with open_socket(server.url, "frames", headers=client.headers, close_timeout=1) as socket:
             try:
                 for _ in range(SEND_AT_ONCE):
@@ -162,9 +167,11 @@ async def prove_frames(server: Server, *, frames: int) -> Findings:
         error = await socket.refusal("{")
     findings.expect(f"answered {error!r}", when=error == "Invalid JSON message")
     findings.expect("another process", when=pid == server.process.pid)
+    grown = (server.resident_bytes - resident) / 2**20
+    findings.at_most(f"memory grew by {grown:.1f} MB", grown, FRAMES_MEGABYTES)
     broken = server.log.read_text().count("broke")
     findings.expect(f"{broken} failures in the log", when=broken == 0)
-    findings.counts |= {"frames": sent, "sockets closed for one": closed}
+    findings.counts |= {"frames": sent, "sockets closed for one": closed, "MB grown": grown}
     return findings
 
 

@@ -62,6 +62,7 @@ async def test_a_conversation_over_two_replicas(replicas: Replicas) -> None:
     await tell_story(replicas.world, *await replicas.person("olga"))
 
 
+@pytest.mark.alone  # a Redis that answers late is not counted with
 async def test_a_limit_holds_over_both(replicas: Replicas) -> None:
     """At one they are told that the other has served them."""
     clients = await replicas.person("hasty")

@@ -10,8 +10,6 @@ from chaos.footing import Footing
 from harness.model_stub import ModelStub
 from harness.server import Server, serve
 
-pytestmark = pytest.mark.alone
-
 __all__ = ["footing"]
 
 
@@ -41,6 +39,7 @@ async def test_cut_readers_resume_to_the_same_bytes(server: Server) -> None:
     assert found.counts["cuts"] >= 200
 
 
+@pytest.mark.alone
 async def test_stops_let_the_provider_go_and_keep_the_text(server: Server, model_stub: ModelStub) -> None:
     found = await stops.prove_stops(server, model_stub, stops=30)
     assert found.faults == []
@@ -51,11 +50,13 @@ async def test_readers_who_leave_stop_nothing(server: Server, model_stub: ModelS
     assert found.faults == []
 
 
+@pytest.mark.alone
 async def test_idle_streams_hold_no_connection(server: Server) -> None:
     found = await aborts.prove_idle_streams(server, streams=200)
     assert found.faults == []
 
 
+@pytest.mark.alone
 async def test_aborted_connections_leave_nothing(server: Server, footing: Footing) -> None:
     found = await aborts.prove_aborts(server, footing, aborts=500)
     assert found.faults == []

@@ -10,8 +10,6 @@ from chaos.footing import Footing
 from harness.model_stub import ModelStub
 from harness.server import Server, serve
 
-pytestmark = pytest.mark.alone
-
 __all__ = ["footing"]
 
 
@@ -35,11 +33,13 @@ async def test_model_faults_end_in_typed_events(server: Server) -> None:
     assert found.faults == []
 
 
+@pytest.mark.alone
 async def test_floods_do_not_hold_the_server(server: Server) -> None:
     found = await floods.prove_floods(server, connections=200, repeats=1)
     assert found.faults == []
 
 
+@pytest.mark.alone
 async def test_overload_is_turned_away_and_the_rest_is_answered(server: Server) -> None:
     found = await overload.prove_overload(server, seconds=5)
     assert found.faults == []

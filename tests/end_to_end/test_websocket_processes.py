@@ -14,6 +14,7 @@ import pytest
 
 from chaos import sockets
 from frontdesk.database.migrations import upgrade
+from harness.conversations import until
 from harness.model_stub import ModelStub
 from harness.server import Server, serve
 from harness.sockets import is_end, open_socket, text_of
@@ -126,7 +127,7 @@ async def pair(model_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory) 
     urls = [f"sqlite:///{folder / 'app.db'}" for folder in folders]
     for url in urls:
         await asyncio.to_thread(upgrade, url)
-    model = {"llm_default_model": "scripted?tokens=40&pause_ms=10"}
+    model = {"llm_default_model": "scripted?tokens=40&pause_ms=25"}
     agent = Server(database_url=urls[0], directory=folders[0], settings=KEYED | model, command="agent", **common)
     behind = {"gateway__agent_url": agent.url, "gateway__request_timeout": 2, "gateway__version": "7.8.9"}
     gateway = Server(database_url=urls[1], directory=folders[1], settings=KEYED | behind, command="gateway", **common)
@@ -171,6 +172,31 @@ async def _execution_of(client: Any, thread_id: str) -> str:
             thread = (await client.ask("GET", f"/threads/{thread_id}")).body
             if thread["active_execution_id"]:
                 return str(thread["active_execution_id"])
+
+
+async def test_a_cancel_stops_the_runtimes_answer_and_a_reader_who_leaves_does_not(pair: tuple[Server, Server]) -> None:
+    gateway, agent = pair
+    ended = "frontdesk_executions_ended_total"
+    before = await agent.total(ended, "interrupted")
+    async with open_socket(gateway.url, "stopped") as socket:
+        await socket.say()
+        await socket.until(lambda message: message.get("token") == "t4 ")
+        await socket.send({"type": "cancel"})
+        stopped = await socket.answer()
+        assert await agent.total(ended, "interrupted") == before + 1
+        assert len(stopped) < 40
+        await socket.say()
+        assert text_of(await socket.answer()) == numbered(40), "the session goes on"
+    completed = await agent.total(ended, "completed")
+    async with _asked(agent, {"session_id": "left", "type": "user_message", "content": "hi"}) as response:
+        await response.content.readany()
+        response.close()
+    await until(lambda: agent.total(ended, "completed"), lambda count: count == completed + 1)
+    assert await agent.total(ended, "interrupted") == before + 1
+    async with _asked(agent, {"session_id": "left", "type": "cancel"}) as response:
+        assert (response.status, await response.text()) == (200, 'event: done\ndata: {"status":"completed"}\n\n')
+    async with _asked(agent, {"session_id": "unheard of", "type": "cancel"}) as response:
+        assert response.status == 404
 
 
 async def test_a_runtime_that_is_down_or_silent_is_told_and_the_socket_stays(pair: tuple[Server, Server]) -> None:

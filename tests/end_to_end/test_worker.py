@@ -28,12 +28,6 @@ Start = Callable[..., Process]
 
 
 @pytest.fixture
-def database_url(postgres_url: str) -> str:
-    """What workers stand beside; what they run is tried on both databases in the integration tests."""
-    return postgres_url
-
-
-@pytest.fixture
 def start(tmp_path: Path, database_url: str, model_stub: ModelStub, temporal: TemporalServer) -> Iterator[Start]:
     """Starts a worker of that name and returns once it takes executions."""
     urls = {"database_url": database_url, "model_url": model_stub.url, "temporal": temporal.address}
@@ -99,6 +93,7 @@ async def test_a_worker_that_is_told_to_end_drains(api: Core, start: Start) -> N
     await assert_made_again(api, endless)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_worker_ends_in_time_when_temporal_does_not_answer(
     api: Core, start: Start, temporal: TemporalServer
 ) -> None:

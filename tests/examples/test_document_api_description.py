@@ -25,7 +25,7 @@ TOOLS = [
     "document_exports",
     "session_events",
 ]
-SECONDS = 8
+SECONDS = 20
 SCHEMA_KEYS = {"type", "minLength", "maxLength", "minimum", "maximum", "pattern", "enum", "default"}
 CHECKS = (
     "not_a_server_error",

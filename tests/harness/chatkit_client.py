@@ -127,6 +127,10 @@ class ChatKitClient:
         response = await self._http.put(url, content=content, headers=headers)
         assert response.is_success, response.text
 
+    async def picture(self, url: str) -> httpx.Response:
+        """As a browser fetches one: with nothing but its address."""
+        return await self._http.get(url, follow_redirects=True)
+
     async def bring(self, thread_id: str, result: Any, *, metadata: Json | None = None) -> list[Json]:
         """The result of the call that waits, which the widget then has as completed."""
         for item in self.items[thread_id].values():

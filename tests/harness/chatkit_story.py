@@ -3,7 +3,7 @@
 from itertools import cycle
 from typing import Any
 
-from harness.chatkit_client import ChatKitClient, text_of
+from harness.chatkit_client import ChatKitClient, message, text_of
 from harness.chatkit_server import World
 from harness.conversations import until
 
@@ -59,6 +59,7 @@ async def tell_story(world: World, *clients: ChatKitClient) -> None:
     await _answer_questions(turns, thread_id)
     await _attach(next(turns), thread_id)
     await _retry(next(turns), thread_id)
+    await _stop(turns, thread_id)
     await _manage(next(turns), thread_id)
 
 
@@ -130,6 +131,20 @@ async def _retry(client: ChatKitClient, thread_id: str) -> None:
     assert text_of(last_of(client, thread_id)) == text_of(answer)
     assert last_of(client, thread_id)["id"] != answer["id"]
     await assert_same(client, thread_id)
+
+
+async def _stop(turns: Any, thread_id: str) -> None:
+    """In mid-answer, and by another request than the one that is answered."""
+    client, asked = next(turns), False
+    sent = message("say 1000 20")
+    async with client.streaming("threads.add_user_message", thread_id=thread_id, input=sent) as frames:
+        async for frame in frames:
+            if not asked and "text_delta" in str(frame):
+                asked = True
+                stop = {"type": "frontdesk.stop"}
+                assert await next(turns).ask("threads.sync_custom_action", thread_id=thread_id, action=stop) == {}
+    assert 0 < text_of(last_of(client, thread_id)).count("t") < 1000
+    await assert_same(next(turns), thread_id)
 
 
 async def _manage(client: ChatKitClient, thread_id: str) -> None:

@@ -23,6 +23,7 @@ from frontdesk.conversation.asking import Asking
 from frontdesk.conversation.drafts import Draft, IfActive
 from frontdesk.conversation.executions.stopping import Stopper
 from frontdesk.conversation.feed import AnswerReader, Feed
+from frontdesk.conversation.grounding import Grounding
 from frontdesk.conversation.housekeeping import Housekeeping
 from frontdesk.conversation.messages.models import Message
 from frontdesk.conversation.messages.service import MessageService
@@ -42,6 +43,8 @@ from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.language_model import LanguageModel
 from frontdesk.ports.rate_limiter import RateLimiter
 from frontdesk.ports.thread_log import Event, EventType, ThreadLog
+from frontdesk.public_chat.sessions.repository import find_visit
+from frontdesk.retrieval.sources.documents import Documents
 from harness.attachments import attachment_service
 from harness.tools import OfferedTools
 
@@ -237,6 +240,7 @@ async def open_core(
         log=own_log,
         asking=asking,
         caller=caller,
+        grounding=Grounding(database=database, log=own_log, documents=Documents(database, None)),
         clock=clock,
         limits=limits,
         measurements=measurements,
@@ -252,6 +256,7 @@ async def open_core(
         lease=lease,
         tick=tick,
         context_messages=100,
+        find_visit=find_visit,
         patience=None if temporal is None else 2 * tick,
     )
     engine = _engine(database, runner, tick=tick, temporal=temporal)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import httpx
@@ -60,10 +61,12 @@ class OpenAiApi:
         database = open_database(self.database_url, pool_size=1, timeout=5)
         try:
             principal = Principal(kind=kind, id=caller_id)
-            days = await database.read(lambda connection: repository.list_days(connection, principal))
+            days = await database.read(
+                lambda connection: repository.list_days(connection, principal, since=date.min, limit=1000, offset=0)
+            )
         finally:
             await database.aclose()
-        return sum((spent for day, spent in days.items() if day.model == model), Spent(requests=0))
+        return sum((spent for day, spent in days if day.model == model), Spent(requests=0))
 
 
 @asynccontextmanager

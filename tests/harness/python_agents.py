@@ -1,9 +1,13 @@
 """Agents that are Python functions, and what else a configuration may name by mistake."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+
+from frontdesk.agents.context import AnswerContext
 from frontdesk.agents.events import Activity, ActivityState, Event, Request, Text, ToolCall, UsageReport
 from harness.agent_script import call_of, commands, tokens_of, words
 
@@ -30,6 +34,12 @@ async def scripted(request: Request) -> AsyncIterator[Event]:
         yield UsageReport(prompt_tokens=3, completion_tokens=2)
     finally:
         left.append(request.key)
+
+
+async def visited(request: Request) -> AsyncIterator[Event]:
+    """Says whose the thread is, and who is talking, as a tool of the Agents SDK's is told of it."""
+    context = AnswerContext(request)
+    yield Text(json.dumps([context.user_id, msgspec.to_builtins(context.visit)]))
 
 
 async def _done(verb: str, rest: str, results: list[str]) -> AsyncIterator[Event]:

@@ -2,29 +2,31 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import uvicorn
-from fastapi import APIRouter
 
 from frontdesk.app import Role, create_app
+from frontdesk.http.routing import DeclaredRouter, include
 from frontdesk.http.server import GatewayProtocol
 from frontdesk.http.socket_server import GatewaySocket
 from frontdesk.settings import Settings
 
 _READY_SECONDS = 20
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a client reads all certificates of the machine otherwise
 
 
 @asynccontextmanager
 async def served(
-    settings: Settings, *more: APIRouter, role: Role = Role.everything
+    settings: Settings, *more: DeclaredRouter, role: Role = Role.everything
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the running application, with the API's prefix as its base, and with routes beside its own."""
     application = create_app(settings, role)
     for router in more:
-        application.http.include_router(router)
+        include(application.http, router)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only where it made the socket
         config = uvicorn.Config(
@@ -46,7 +48,9 @@ async def served(
                     await asyncio.sleep(0.01)
             base = f"http://127.0.0.1:{listening.getsockname()[1]}{settings.api_prefix}"
             limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
-            async with httpx.AsyncClient(base_url=base, timeout=30, limits=limits, trust_env=False) as client:
+            async with httpx.AsyncClient(
+                base_url=base, timeout=30, limits=limits, trust_env=False, verify=_NO_TLS
+            ) as client:
                 yield client
         finally:
             server.should_exit = True

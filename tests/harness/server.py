@@ -62,13 +62,14 @@ class Server:
         }
         inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CHAT_")}
         named = {_variable(name): str(value) for name, value in chosen.items()}
+        self.environment = inherited | named
         self.process = Process(
             "frontdesk",
             command,
             "--port",
             str(self.port),
             log=self.log,
-            environment=inherited | named,
+            environment=self.environment,
             directory=directory,
         )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,14 +54,34 @@ class Visitor:
     def id(self) -> str:
         return str(self.opened["sessionId"])
 
-    async def send(self, text: str = "hello", **request: Any) -> httpx.Response:
-        return await self.chat.ask("POST", "/messages", json={"sessionToken": self.token, "message": text}, **request)
+    async def send(
+        self, text: str = "hello", *, attachments: Sequence[dict[str, Any]] = (), **request: Any
+    ) -> httpx.Response:
+        body = {"sessionToken": self.token, "message": text, "attachments": list(attachments)}
+        return await self.chat.ask("POST", "/messages", json=body, **request)
 
-    async def say(self, text: str = "hello") -> dict[str, Any]:
-        sent = await self.send(text)
+    async def say(self, text: str = "hello", *attachments: dict[str, Any]) -> dict[str, Any]:
+        sent = await self.send(text, attachments=attachments)
         assert sent.status_code == 202, sent.text
         told: dict[str, Any] = sent.json()
         return told
+
+    async def upload(self, content: bytes, name: str = "notes.txt", **request: Any) -> httpx.Response:
+        files = {"file": (name, content, "application/octet-stream")}
+        headers = {"X-Session-Token": self.token}
+        return await self.chat.ask("POST", "/upload", files=files, headers=headers, **request)
+
+    async def brought(self, content: bytes, name: str = "notes.txt") -> dict[str, Any]:
+        answer = await self.upload(content, name)
+        assert answer.status_code == 201, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def query(self, text: str, **fields: Any) -> list[dict[str, Any]]:
+        answer = await self.chat.ask("POST", "/query", json={"sessionToken": self.token, "query": text, **fields})
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["results"]
+        return found
 
     def stream(
         self, *, follow: bool = False, after: str | None = None, token: str | None = None
@@ -69,9 +89,9 @@ class Visitor:
         url = f"{self.chat.root}/stream{'?follow=1' if follow else ''}"
         return open_sse(url, headers={"X-Session-Token": token or self.token}, last_event_id=after)
 
-    async def answer(self, text: str = "hello") -> list[tuple[str, Any]]:
+    async def answer(self, text: str = "hello", *attachments: dict[str, Any]) -> list[tuple[str, Any]]:
         """Sends and reads the answer to its end: the names and the data of its events."""
-        await self.say(text)
+        await self.say(text, *attachments)
         async with self.stream() as stream:
             return told(await stream.read_all(seconds=20))
 
@@ -85,6 +105,15 @@ class Visitor:
         """The session as its owner sees it, once `holds` is true of it."""
         found: dict[str, Any] = await self.chat.owner.until(f"{self.chat.path}/sessions/{self.id}", holds)
         return found
+
+
+def file(uploaded: dict[str, Any]) -> dict[str, Any]:
+    """An uploaded file as a message brings it."""
+    return {"type": "file", "gcsUri": uploaded["gcsUri"]}
+
+
+def link(url: str) -> dict[str, Any]:
+    return {"type": "url", "url": url}
 
 
 def told(events: list[Event]) -> list[tuple[str, Any]]:

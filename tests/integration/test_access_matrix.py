@@ -31,6 +31,8 @@ WITHOUT_TOKEN = {
     "GET /metrics",
     "GET /blobs/{key:path}",
     "PUT /blobs/{key:path}",
+    "GET /chatkit/images/{attachment_id}",  # tests/integration/test_chatkit.py
+    "GET /public/chat-assets/{asset_id}",
 }
 # For browsers: documents and files without anybody's data but an interface that is published.
 PAGES = {
@@ -52,6 +54,9 @@ VISITORS = {
     f"POST {PUBLIC_CHAT}/sessions/{{token}}/end",
     f"DELETE {PUBLIC_CHAT}/sessions/{{token}}",
     f"POST {PUBLIC_CHAT}/executions/{{execution_id}}/cancel",
+    f"POST {PUBLIC_CHAT}/upload",
+    f"DELETE {PUBLIC_CHAT}/upload/{{file_id}}",
+    f"POST {PUBLIC_CHAT}/query",
 }
 VISITORS |= {f"OPTIONS {route.split(' ')[1]}" for route in VISITORS}
 # Each protected route, with a body that it accepts.
@@ -60,6 +65,8 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /ws-tickets": {},
     "GET /auth/me": None,
     "GET /models": None,
+    "GET /usage": None,
+    "GET /usage/callers": None,
     "POST /threads": {"title": "mine"},
     "GET /threads": None,
     "GET /threads/{thread_id}": None,
@@ -97,6 +104,7 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /chat-interfaces/{interface_id}/unpublish": None,
     "POST /chat-interfaces/{interface_id}/duplicate": None,
     "POST /chat-interfaces/{interface_id}/identity-secret": None,
+    "POST /chat-interfaces/{interface_id}/assets": None,
     "GET /chat-interfaces/{interface_id}/analytics": None,
     "GET /chat-interfaces/{interface_id}/sessions": None,
     "GET /chat-interfaces/{interface_id}/sessions/{visitor_session_id}": None,

@@ -271,7 +271,9 @@ async def test_stopping_it_closes_it_at_once(core: Core, kind: AgentKind, remote
 
     async def is_closed() -> bool:
         if kind is AgentKind.remote:
-            return (await requests(remote_url, thread_id))[-1]["ended"] == "closed by client"
+            *_, asked, stopped = await requests(remote_url, thread_id)
+            assert stopped["body"] == {"session_id": thread_id, "type": "cancel"}
+            return asked["ended"] == "closed by client"
         return f"{message.execution_id}-0" in python_agents.left
 
     await until(is_closed, bool)

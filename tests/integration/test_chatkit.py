@@ -3,25 +3,29 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from aiohttp import web
 from chatkit import types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from frontdesk.kit.ids import new_id
-from harness.chatkit_client import ChatKitClient, frames_of, message, text_of
+from harness.chatkit_client import ANSWERS, ChatKitClient, frames_of, message, text_of
 from harness.chatkit_server import NO_LIMITS, World, files, settle
 from harness.chatkit_story import answered, assert_same, kinds, last_of, tell_story
 from harness.conversations import until
-from harness.identities import settings_for
+from harness.identities import PASSWORD, settings_for
 from harness.model_stub import ModelStub
 from harness.served import served
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 REQUESTS = Path(__file__).parent / "fixtures" / "chatkit_requests.json"
 TYPES = {
     *("threads.create", "threads.add_user_message", "threads.add_client_tool_output", "threads.add_structured_input"),
@@ -74,6 +78,17 @@ async def test_the_threads_api_follows_what_began_in_the_widget(world: World) ->
     assert len(await answered(client, thread_id, 4)) == 4
 
 
+def assert_answered(response: httpx.Response, kind: str) -> None:
+    """With what the protocol answers such a request with."""
+    assert response.headers["content-type"].startswith("text/event-stream") == (kind in STREAMED), kind
+    if kind in STREAMED:
+        assert "stream_options" in kinds(frames_of(response.text)), kind
+    elif kind in ANSWERS:
+        ANSWERS[kind].validate_json(response.content)
+    else:
+        assert response.json() == {}, kind
+
+
 async def test_every_kind_of_request(client: ChatKitClient) -> None:
     """As a page sent them. Each is answered as its kind is, or refused with a reason."""
     thread_id, _ = await client.create("say hello")
@@ -88,8 +103,7 @@ async def test_every_kind_of_request(client: ChatKitClient) -> None:
         if response.status_code != 200:
             assert set(response.json()) == {"error", "code"} or response.json() == {"error": "Not found"}
             continue
-        is_stream = response.headers["content-type"].startswith("text/event-stream")
-        assert is_stream == (each["request"]["type"] in STREAMED), each
+        assert_answered(response, each["request"]["type"])
 
 
 BROKEN = [
@@ -169,6 +183,9 @@ async def test_whatever_the_types_allow_is_answered(client: ChatKitClient) -> No
         await asyncio.to_thread(draw)
     answers = [await client.post(body) for body in drawn]
     assert {answer.status_code for answer in answers} <= {200, 400, 404, 501}, [a.text for a in answers if a.is_error]
+    for body, answer in zip(drawn, answers, strict=True):
+        if answer.status_code == 200:
+            assert_answered(answer, body["type"])
     assert len({body["type"] for body in drawn}) == len(TYPES)
 
 
@@ -302,6 +319,39 @@ async def test_tags_quotes_and_options_come_back(client: ChatKitClient) -> None:
     await assert_same(client, thread_id)
 
 
+async def _attached(client: ChatKitClient, name: str, media_type: str, content: bytes) -> dict[str, Any]:
+    made = await client.ask("attachments.create", name=name, size=len(content), mime_type=media_type)
+    await client.upload(made["upload_descriptor"]["url"], content, headers=made["upload_descriptor"]["headers"])
+    return made
+
+
+async def test_an_image_is_shown_to_whoever_has_its_address(client: ChatKitClient) -> None:
+    made = await client.ask("attachments.create", name="a.png", size=len(PNG), mime_type="image/png")
+    assert made["type"] == "image"
+    assert (await client.picture(made["preview_url"])).status_code == 404  # nothing is there yet
+    upload = made["upload_descriptor"]
+    await client.upload(upload["url"], PNG, headers=upload["headers"])
+    shown = await client.picture(made["preview_url"])
+    assert (shown.content, shown.headers["content-type"], len(shown.history)) == (PNG, "image/png", 1)
+    text = await _attached(client, "b.txt", "text/plain", b"hello")
+    thread_id, _ = await client.create("look", attachments=[made["id"], text["id"]])
+    image, file = client.shown(thread_id)[0]["attachments"]
+    assert (image["type"], image["preview_url"], file["type"]) == ("image", made["preview_url"], "file")
+    await assert_same(client, thread_id)
+    forged = [made["preview_url"].replace(made["id"], text["id"]), made["preview_url"][:-1]]
+    forged += [re.sub(r"expires=\d+", "expires=9999999999", made["preview_url"]), made["preview_url"].partition("?")[0]]
+    assert {(await client.picture(url)).status_code for url in forged} == {403, 422}
+    await client.ask("attachments.delete", attachment_id=made["id"])
+    assert (await client.picture(made["preview_url"])).status_code == 404
+
+
+async def test_what_only_says_that_it_is_an_image_is_not_shown(client: ChatKitClient) -> None:
+    made = await _attached(client, "a.png", "image/png", b"just text")
+    assert (await client.picture(made["preview_url"])).status_code == 404
+    thread_id, _ = await client.create("look", attachments=[made["id"]])
+    assert client.shown(thread_id)[0]["attachments"][0]["type"] == "file"
+
+
 async def test_threads_are_listed_from_both_ends(client: ChatKitClient) -> None:
     made = [(await client.create(f"number {number}"))[0] for number in range(5)]
     for order, expected in (("asc", made), ("desc", made[::-1])):
@@ -320,6 +370,29 @@ async def test_what_is_not_configured_says_so(client: ChatKitClient) -> None:
     audio = {"audio_base64": base64.b64encode(b"RIFF").decode(), "mime_type": "audio/webm;codecs=opus"}
     spoken = await client.post({"type": "input.transcribe", "params": audio})
     assert (spoken.status_code, spoken.json()["code"]) == (501, "not_configured")
+
+
+async def test_speech_is_heard_by_the_provider(module_database_url: str) -> None:
+    async def hear(request: web.Request) -> web.Response:
+        form = await request.post()
+        return web.json_response({"text": f"{form['model']} heard {len(form['file'].file.read())} bytes"})
+
+    application = web.Application()
+    application.router.add_post("/v1/audio/transcriptions", hear)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    configured = settings_for(module_database_url, llm_enabled=True, llm_api_base=base, transcription_model="whisper")
+    async with served(configured) as http:
+        pair = await http.post("/auth/login", json={"username": "ada", "password": PASSWORD})
+        token = {"Authorization": f"Bearer {pair.json()['access_token']}"}
+        secret = (await http.post("/chatkit/session", headers=token)).json()["client_secret"]
+        client = ChatKitClient(http, str(http.base_url).rstrip("/").removesuffix("/api"), secret)
+        audio = base64.b64encode(b"four").decode()
+        told = await client.ask("input.transcribe", audio_base64=audio, mime_type="audio/webm;codecs=opus")
+    await runner.cleanup()
+    assert told == {"text": "whisper heard 4 bytes"}
 
 
 async def test_a_thread_of_two_branches_shows_the_one_in_use(world: World) -> None:

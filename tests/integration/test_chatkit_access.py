@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from frontdesk.kit.ids import new_id
 from harness.callers import newcomer
-from harness.chatkit_client import ChatKitClient
+from harness.chatkit_client import ChatKitClient, frames_of
 from harness.chatkit_server import NO_LIMITS, World, files, settle, widget_of
 from harness.identities import SECRET, settings_for
 from harness.model_stub import ModelStub
@@ -264,6 +264,32 @@ async def test_what_is_anothers_is_missing(world: World) -> None:
         assert refused.status_code == 404 or foreign["type"] == "threads.create", foreign
     assert await owner.stored(theirs) == before
     assert my_item in [item["id"] for item in await thief.stored(mine)]
+
+
+async def test_nothing_can_be_had_by_naming_it(world: World) -> None:
+    """Owners, ids, roles, times and tiers that a request names besides are not heard (S2)."""
+    caller, client = await world.person("assigning")
+    other, others = await world.person("assigned")
+    named = {"user_id": other.id, "owner_id": other.id, "sender_id": other.id, "id": new_id(), "tier": "unlimited"}
+    more = {**named, "role": "assistant", "created_at": "2001-01-01T00:00:00Z", "status": {"type": "locked"}}
+    said = {
+        "content": [{"type": "input_text", "text": "x", **more}],
+        "attachments": [],
+        "inference_options": {},
+        **more,
+    }
+    body = {"type": "threads.create", "params": {"input": said, "metadata": more, **more}, "metadata": more, **more}
+    frames = frames_of((await client.post(body)).text)
+    thread, item = frames[0]["thread"], frames[1]["item"]
+    assert (thread["status"], thread["metadata"], item["type"]) == ({"type": "active"}, {}, "user_message")
+    assert named["id"] not in {thread["id"], item["id"]}
+    assert not item["created_at"].startswith("2001")
+    change = {"type": "threads.update", "params": {"thread_id": thread["id"], "title": "y", **named, "metadata": more}}
+    changed = (await client.post(change)).json()
+    assert changed == {**changed, "id": thread["id"], "title": "y", "metadata": {}, "created_at": thread["created_at"]}
+    stored = await caller.made("GET", f"/threads/{thread['id']}")
+    assert stored["metadata"] == {}
+    assert (await others.post({"type": "threads.get_by_id", "params": {"thread_id": thread["id"]}})).status_code == 404
 
 
 def without_ids(text: str) -> str:

@@ -1,30 +1,19 @@
 """What Chroma's index has of its own: one writer, and a directory that survives whatever ends its process."""
 
-import asyncio
 import os
-import random
 from pathlib import Path
 
-import psutil
 import pytest
 
+from chaos.indexes import COLLECTION, OWNER, processes_of, prove_chroma_kills
 from frontdesk.adapters.vector_index.chroma import ChromaVectorIndex
 from frontdesk.errors import ConfigurationError, SearchIndexError, UnavailableError
-from frontdesk.kit.ids import new_id
 from frontdesk.ports.vector_index import Collection, Where
 from harness.vector_indexes import DIMENSION, Indexed, entry, vectors
 
-COLLECTION = Collection(name="written", generation=1, model="a-model", dimension=DIMENSION)
-OWNER = "an-owner"
 KILLS = int(os.environ.get("KILLS", "5"))
-SECONDS = 30
 # From a thousand on, graphs are written when the index is opened.
 GRAPH_ROWS = 1_010
-
-
-def processes_of(directory: Path) -> list[psutil.Process]:
-    """Those that hold Chroma in the directory, below this process."""
-    return [each for each in psutil.Process().children(recursive=True) if str(directory) in each.cmdline()]
 
 
 def directory_of(indexed: Indexed) -> Path:
@@ -65,91 +54,14 @@ async def test_its_process_is_started_again_when_it_was_ended(chroma_indexed: In
     assert await index.count(collection) == 1
 
 
-class Writer:
-    """Puts and removes without end, and knows of each id whether it is stored. An id is unknown while it is on its way
-    and after a call that failed.
-    """
-
-    def __init__(self, index: ChromaVectorIndex, *, seed: int) -> None:
-        self.stored: set[str] = set()
-        self.unknown: set[str] = set()
-        self.calls = 0
-        self._moved = asyncio.Event()
-        self._failed: list[SearchIndexError] = []
-        self._index = index
-        self._random = random.Random(seed)
-
-    async def write(self) -> None:
-        while True:
-            ids = [new_id() for _ in range(self._random.randint(1, 150))]
-            rows = vectors(len(ids), seed=self.calls)
-            gone = self._random.sample(sorted(self.stored), len(self.stored) // 4)
-            self._start(ids + gone)
-            try:
-                await self._index.put(COLLECTION, [entry(OWNER, "g", id_=id_) for id_ in ids], rows)
-                self._end(ids, stored=True)
-                await self._index.remove(COLLECTION, gone)
-                self._end(gone, stored=False)
-            except UnavailableError:
-                continue
-            except SearchIndexError as error:
-                self._failed.append(error)
-                self._moved.set()
-                return
-
-    def _start(self, ids: list[str]) -> None:
-        self.unknown.update(ids)
-        self.stored.difference_update(ids)
-
-    def _end(self, ids: list[str], *, stored: bool) -> None:
-        self.unknown.difference_update(ids)
-        self.stored.update(ids if stored else ())
-        self.calls += 1
-        self._moved.set()
-
-    async def after(self, calls: int) -> None:
-        """Until so many more calls were acknowledged; the next is under way then."""
-        wanted = self.calls + calls
-        async with asyncio.timeout(SECONDS):
-            while self.calls < wanted and not self._failed:
-                self._moved.clear()
-                await self._moved.wait()
-        assert not self._failed, self._failed
-
-    async def require_whole(self) -> None:
-        """What was acknowledged is there, nothing that nobody sent, and each of them in every part of the index."""
-        stored = set(await ids_of(self._index, COLLECTION))
-        assert self.stored <= stored
-        assert stored <= self.stored | self.unknown
-        assert await self._index.count(COLLECTION) == len(stored)
-        where = Where(owner=OWNER)
-        found = await self._index.nearest(COLLECTION, vectors(1, seed=1), where=where, count=len(stored) or 1)
-        assert sorted(neighbour.id for neighbour in found) == sorted(stored)
-
-
 async def ids_of(index: ChromaVectorIndex, collection: Collection) -> list[str]:
     return await index.ids(collection, after=None, count=1_000_000)
 
 
 async def test_nothing_acknowledged_is_lost_or_half_there_however_often_it_is_killed(chroma_folder: Path) -> None:
-    index = ChromaVectorIndex(str(chroma_folder))
-    await index.open()
-    await index.create(COLLECTION)
-    writer = Writer(index, seed=random.randrange(10**6))
-    writing = asyncio.create_task(writer.write())
-    for number in range(KILLS):
-        # Every other one comes where it comes: while the process starts, while it writes graphs.
-        await writer.after(random.randint(1, 20) if number % 2 else 0)
-        await asyncio.sleep(random.uniform(0, 0.05 if number % 2 else 2.5))
-        for process in processes_of(chroma_folder):
-            process.kill()
-    await writer.after(1)
-    writing.cancel()
-    await asyncio.wait([writing])
-    await writer.require_whole()
-    assert writer.calls > KILLS
-    await index.aclose()
-    assert not processes_of(chroma_folder)
+    found = await prove_chroma_kills(chroma_folder, kills=KILLS)
+    assert found.faults == []
+    assert found.counts["acknowledged calls"] > KILLS
 
 
 def damage_every_page(folder: Path) -> None:

@@ -325,6 +325,8 @@ class ModelThatSays:
         for chunks in self._chunks:
             take(chunks)
 
+    async def stop(self, thread_id: str) -> None: ...
+
     async def models(self) -> list[dict[str, Any]]:
         return [{"id": "m", "object": "model"}]
 

@@ -12,6 +12,7 @@ import pytest
 
 from frontdesk.identity.usage.models import Spent
 from frontdesk.model_stub.frames import SECRET
+from harness.callers import assert_problem
 from harness.fault_proxy import FaultProxy, Faults
 from harness.fixtures import Logged
 from harness.model_stub import ModelStub
@@ -294,6 +295,32 @@ async def test_what_is_used_is_counted(database_url: str, model_stub: ModelStub)
         assert await until(lambda spent: spent.requests >= 4, lambda: api.used(api.user.id, model=model)) == mine
         internal = await until(lambda spent: spent.requests >= 1, lambda: api.used("internal", model=model))
         assert internal == Spent(5, 7, 1)
+        await _assert_told(api, model)
+
+
+async def _assert_told(api: OpenAiApi, model: str) -> None:
+    """To each their own, to an administrator everybody's, and to Prometheus by kind."""
+    used = {"requests": 4, "prompt_tokens": 18, "completion_tokens": 21}
+    own = await api.user.made("GET", "/usage")
+    (item,) = own["items"]
+    assert (own["used"], own["total"]) == (used, 1)
+    assert item == {"day": own["items"][0]["day"], "model": model, **used}
+    assert own["since"] < item["day"]
+    other = await api.another_user("bea")
+    assert (await other.made("GET", "/usage?days=1"))["items"] == []
+    assert_problem(await other.send("GET", "/usage/callers"), 403, "forbidden")
+    everybody = await api.user.made("GET", "/usage/callers?days=1")
+    internal = {"requests": 1, "prompt_tokens": 5, "completion_tokens": 7}
+    assert everybody["items"] == [
+        {"caller_kind": "user", "caller_id": api.user.id, **used},
+        {"caller_kind": "service", "caller_id": "internal", **internal},
+    ]
+    assert everybody["used"] == {name: used[name] + internal[name] for name in used}
+    assert (await api.user.made("GET", "/usage/callers?limit=1&page=2"))["items"] == everybody["items"][1:]
+    assert_problem(await api.user.send("GET", "/usage?days=0"), 422, "validation_error")
+    metrics = (await api.http.get(api.url.removesuffix("/v1") + "/metrics")).text
+    assert 'frontdesk_llm_proxy_answers_total{caller="user"} 4.0' in metrics
+    assert 'frontdesk_llm_proxy_tokens_total{caller="service",kind="completion"} 7.0' in metrics
 
 
 async def test_an_answer_that_was_stopped_or_tells_no_usage_counts_by_what_came(

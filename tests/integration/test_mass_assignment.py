@@ -12,6 +12,7 @@ from harness.callers import Caller, assert_problem, founder, newcomer
 from harness.identities import PASSWORD, open_identity, settings_for
 from harness.model_stub import ModelStub
 from harness.served import served
+from harness.visitors import build
 
 FORGED_ID = "01900000-0000-7000-8000-000000000000"
 LONG_AGO = "2001-01-01T00:00:00Z"
@@ -121,6 +122,34 @@ async def test_extra_fields_of_messages_have_no_effect(owner: Caller, model_stub
         assert_unforged(message, FORGED - {"assistant"})
         assert message["sender_id"] == (owner.id if message["role"] == "user" else None)
     assert listed["total"] == 5
+
+
+async def test_extra_fields_of_what_visitors_bring_have_no_effect(owner: Caller) -> None:
+    chat = await build(owner, allowFileUpload=True, maxFiles=20)
+    visitor = await chat.visitor()
+    forged = {name: str(value) for name, value in EXTRA.items()}
+    more = {"key": FORGED_ID, "owner_kind": "user", "max_bytes": "1", "thread_id": FORGED_ID, "state": "deleted"}
+    files, token = {"file": ("a.txt", b"words")}, {"X-Session-Token": visitor.token}
+    made = await chat.ask("POST", "/upload", files=files, data={**forged, **more}, headers=token)
+    assert made.status_code == 201
+    uploaded = made.json()
+    assert_unforged(uploaded)
+    assert f"/{chat.interface['id']}/{visitor.id}/" in uploaded["uri"]
+    brought = {**EXTRA, "type": "file", "uri": uploaded["uri"], "size": 999, "downloadUrl": LONG_AGO, "status": "ready"}
+    body = {**EXTRA, "sessionToken": visitor.token, "message": "hi", "attachments": [brought], "threadId": FORGED_ID}
+    sent = await chat.ask("POST", "/messages", json=body)
+    assert (sent.status_code, sent.json()["threadId"]) == (202, visitor.id)
+    await visitor.until(lambda session: session["executionStatus"] == "completed")
+    (told,) = (await visitor.messages())[0]["attachments"]
+    assert_unforged(told)
+    assert (told["size"], told["status"]) == (5, "ready")
+    query = {**EXTRA, "sessionToken": visitor.token, "query": "words", "sessionId": FORGED_ID}
+    (found,) = (await chat.ask("POST", "/query", json=query)).json()["results"]
+    assert found["content"] == "words"
+    picture = {"file": ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(64))}
+    asset = await owner.send("POST", f"{chat.path}/assets", files=picture, data={**forged, "type": "icon"})
+    assert asset.status_code == 201
+    assert_unforged(asset.json())
 
 
 async def test_extra_fields_of_provider_state_have_no_effect(owner: Caller) -> None:

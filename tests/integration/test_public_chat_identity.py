@@ -11,19 +11,25 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from frontdesk.kit.clock import SystemClock
+from harness.callers import newcomer
 from harness.identities import settings_for
 from harness.model_stub import ModelStub
-from harness.visitors import Chat, assert_failure, build, public_chat
+from harness.visitors import Chat, assert_failure, build, public_chat, text_of
 
 
 @pytest.fixture(scope="module")
-async def place(module_database_url: str, model_stub: ModelStub) -> AsyncIterator[Chat]:
+async def place(
+    module_database_url: str, model_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Chat]:
+    agents = tmp_path_factory.mktemp("agents") / "agents.yaml"
+    agents.write_text('python: {visited: {agent: "harness.python_agents:visited"}}')
     chosen = settings_for(
         module_database_url,
         llm_enabled=True,
         llm_api_base=model_stub.url,
         llm_default_model="scripted?tokens=3",
         visitor_sessions_per_address=10_000,
+        agents_file=str(agents),
     )
     async with public_chat(chosen) as opened:
         yield opened
@@ -180,3 +186,21 @@ async def test_keys_of_a_set_prove_it_too(place: Chat) -> None:
 async def test_a_set_of_other_keys_is_refused(place: Chat, jwks: dict[str, Any]) -> None:
     asked = await place.owner.send("PUT", place.path, json={"identityJwks": jwks})
     assert_failure(asked, 422, "validation_error")
+
+
+async def test_a_python_agent_is_told_who_is_talking(place: Chat) -> None:
+    """The thread is the interface's owner's; what an owner writes into a thread's metadata makes nobody a visitor."""
+    chat = await build(place.owner, agent={"kind": "python", "runtime": "visited", "users": None})
+    token = _signed(await _secret(chat), name="Ann", email="ann@shop.example")
+    known, unknown = await chat.visitor(identity=token), await chat.visitor()
+    own = {"session_id": known.id, "interface_id": chat.interface["id"]}
+    named = {"subject": "ann", "name": "Ann", "email": "ann@shop.example"}
+    assert json.loads(text_of(await known.answer())) == [place.owner.id, own | named]
+    nobody = dict.fromkeys(named)
+    assert json.loads(text_of(await unknown.answer())) == [place.owner.id, own | {"session_id": unknown.id} | nobody]
+    bea = await newcomer(place.owner, "bea")
+    forged = {"agent_id": chat.interface["agentId"], "source": "chat_interface", "sessionId": known.id, "visit": named}
+    thread = await bea.made("POST", "/threads", json={"metadata": forged})
+    await bea.answered(thread["id"])
+    messages = (await bea.made("GET", f"/threads/{thread['id']}/messages"))["items"]
+    assert json.loads(messages[0]["text"]) == [bea.id, None]

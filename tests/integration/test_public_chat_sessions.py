@@ -70,8 +70,8 @@ async def test_a_session_from_its_first_message_to_its_end(chat: Chat) -> None:
     assert "persistenceToken" not in visitor.opened
     assert visitor.token.startswith("sess_")
     assert await visitor.messages() == []
-    unreadable = {"sessionToken": visitor.token, "message": "see this", "attachments": [{"type": "url", "url": "x"}]}
-    assert_failure(await chat.ask("POST", "/messages", json=unreadable), 422, "validation_error")
+    unwanted = {"sessionToken": visitor.token, "message": "see this", "attachments": [{"type": "url", "url": "x"}]}
+    assert_failure(await chat.ask("POST", "/messages", json=unwanted), 403, "uploads_not_allowed")
 
     events = await visitor.answer("what is this?")
     assert [name for name, _ in events if name != "token"] == ["connected", "message", "execution_completed"]

@@ -36,7 +36,7 @@ async def test_all_words_win_over_some(searching: Searching) -> None:
     both, _ = await searching.say("alpha and beta")
     one, _ = await searching.say("alpha alone")
     await searching.indexer.run()
-    assert await searching.threads_of("alpha beta", "text") == [both]
+    assert await searching.threads_of("alpha beta", "text") == [both, one]
     assert set(await searching.threads_of("alpha gamma", "text")) == {both, one}
 
 
@@ -57,7 +57,7 @@ async def test_hybrid_puts_what_both_find_first(searching: Searching) -> None:
     found = await searching.find("invoice")
     assert [hit.thread_id for hit in found.hits] == [by_both, by_meaning]
     assert [hit.matched_by for hit in found.hits] == [["semantic", "text"], ["semantic"]]
-    assert found.hits[0].score == pytest.approx(1 / 61 + 1 / 61, abs=0.001)
+    assert found.hits[0].score == pytest.approx(1 / 11 + 1 / 12, abs=0.001)
     assert (found.complete, found.degraded) == (True, None)
 
 
@@ -190,3 +190,20 @@ async def test_an_edit_replaces_what_is_found(searching: Searching) -> None:
     for mode in MODES:
         assert await searching.threads_of("cat", mode) == []
         assert await searching.threads_of("printer", mode) == [thread]
+
+
+async def test_a_rare_word_counts_for_more_than_a_common_one(searching: Searching) -> None:
+    rare, _ = await searching.say("a violin, and beside it a lot that is said of other things at the same time")
+    for number in range(6):
+        await searching.say(f"printer {number}")
+    await searching.indexer.run()
+    found = await searching.threads_of("printer violin", "text")
+    assert (found[0], len(found)) == (rare, 7)
+
+
+async def test_a_question_of_very_many_words_is_answered(searching: Searching) -> None:
+    thread, _ = await searching.say("where the kettle and the lantern are")
+    await searching.indexer.run()
+    longest = " ".join(["kettle", "lantern", *(f"word{number}" for number in range(1_200))])
+    assert len(longest) < 10_000
+    assert await searching.threads_of(longest, "text") == [thread]

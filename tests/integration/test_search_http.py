@@ -160,6 +160,7 @@ async def test_others_find_nothing_of_it(owner: Caller) -> None:
         assert thread not in [each["thread"]["id"] for each in found["items"]]
 
 
+@pytest.mark.alone
 async def test_hard_patterns_hold_up_nobody(owner: Caller) -> None:
     for filler in ("x" * 150_000, "a" * 150_000, "ab ya " * 25_000):
         await say(owner, filler)

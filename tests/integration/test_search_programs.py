@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from harness.callers import Caller, assert_problem, founder
 from harness.command_line import Home, free_port, is_listening
@@ -91,6 +92,7 @@ async def test_what_was_stored_when_it_was_killed_is_found_after_a_start(tmp_pat
         process.stop()
 
 
+@pytest.mark.alone
 async def test_an_index_that_is_lost_is_told_and_made_again_beside_the_server(tmp_path: Path) -> None:
     port = free_port()
     process = await serve(tmp_path, port)

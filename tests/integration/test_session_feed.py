@@ -230,19 +230,6 @@ async def test_a_deleted_session_ends_its_feeds(place: Place) -> None:
         await feed.read_all(seconds=5)
 
 
-async def test_a_reader_who_is_signed_out_is_sent_away(sqlite_url: str) -> None:
-    """At the next look that is had at whether readers may go on, which is every 15 s."""
-    async with session_gateway(settings_for(sqlite_url, api_base_url=None)) as visitor:
-        account = await founder(visitor.client)
-        user = SessionCaller(visitor.client, visitor.root, account.headers)
-        async with user.feed(await user.session()) as feed:
-            ((_, snapshot, _),) = await read_until(feed, is_snapshot)
-            assert snapshot["backend"] == {"status": "not_configured"}
-            assert (await account.send("POST", "/auth/logout")).status_code == 204
-            await feed.read_all(seconds=30)
-        assert any(event.comment for event in feed.events)
-
-
 async def _until(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> None:
     async with asyncio.timeout(15):
         while True:

@@ -141,6 +141,8 @@ class ModelThatBreaks:
             await asyncio.Event().wait()
         take(ModelChunks([b'{"choices":[]}'], text="whole", finish_reason="stop"))
 
+    async def stop(self, thread_id: str) -> None: ...
+
     async def models(self) -> list[dict[str, Any]]:
         return [{"id": "m", "object": "model"}]
 

@@ -19,7 +19,6 @@ from harness.model_stub import ModelStub
 NEVER = 3600.0
 
 
-@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_200_that_are_started_at_once_all_run(
     database_url: str, model_stub: ModelStub, temporal: TemporalServer
 ) -> None:
@@ -33,7 +32,6 @@ async def test_200_that_are_started_at_once_all_run(
         assert {(row.state, row.attempt) for row in rows} == {("completed", 1)}
 
 
-@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize("way", ["stop", "pause"])
 async def test_what_was_accepted_while_temporal_was_away_is_done_when_it_is_back(
     database_url: str, model_stub: ModelStub, temporal: TemporalServer, way: str

@@ -14,7 +14,21 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Boolean, Connection, Date, DateTime, Float, Integer, MetaData, String, Table, select, text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Connection,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 
 import frontdesk
@@ -46,6 +60,7 @@ SAMPLES: tuple[tuple[type, Any], ...] = (
     (JSON, {"kept": ["é", 1, None]}),
     (Integer, 1),
     (Float, 0.5),
+    (LargeBinary, b"kept"),
     (TSVECTOR, "'row':1"),
     (ARRAY, ["row"]),
 )

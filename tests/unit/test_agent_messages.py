@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from frontdesk.conversation.answer import StoredText
 from frontdesk.ports.thread_log import Event, EventType
-from frontdesk.surfaces.agent_messages import MOST, AnswerMessages, Seq, texts_of
+from frontdesk.surfaces.agent_messages import MOST, AnswerMessages, Seq
+from frontdesk.surfaces.said import texts_of
 
 TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=6), max_size=12)
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)

@@ -8,21 +8,25 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frontdesk.attachments.models import Owner, OwnerKind
 from frontdesk.conversation.history import Entry
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
 from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.parts.telling import told_part
 from frontdesk.conversation.tool_calls.models import AnswerStep, CallState, ToolCall
 from frontdesk.kit.ids import new_id
+from frontdesk.kit.signing import Signer
 from frontdesk.ports.language_model import PartKind
 from frontdesk.ports.thread_log import Event, EventType
 from frontdesk.surfaces.chatkit.encoding import AnswerEncoder
+from frontdesk.surfaces.chatkit.images import ImageLinks
 from frontdesk.surfaces.chatkit.items import items_of, place_of_answer
 from harness.chatkit_agents import card
 from harness.chatkit_client import ChatKitClient, frames_of
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 THREAD, MESSAGE, EXECUTION = (new_id() for _ in range(3))
+IMAGES = ImageLinks("https://chat.example", Owner(kind=OwnerKind.user, id=new_id()), Signer(b"x", purpose="x"), now=NOW)
 Json = dict[str, Any]
 
 
@@ -67,7 +71,7 @@ def shown(events: list[Event]) -> list[Json]:
 
 
 def stored(entry: Entry) -> list[Json]:
-    told: list[Json] = json.loads(msgspec.json.encode(items_of(entry)))
+    told: list[Json] = json.loads(msgspec.json.encode(items_of(entry, IMAGES)))
     return told
 
 
@@ -76,9 +80,10 @@ TEXTS = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=4)
 
 
 @given(TEXTS)
-def test_text_comes_as_it_was_said(texts: list[str]) -> None:
+def test_text_comes_as_it_was_said_and_is_stored(texts: list[str]) -> None:
+    stored = "".join(texts).replace("\0", "\ufffd")
     (item,) = shown([event(EventType.execution_queued), event(EventType.execution_started), said(*texts), END])
-    assert item["content"] == [{"type": "output_text", "text": "".join(texts), "annotations": []}]
+    assert item["content"] == [{"type": "output_text", "text": stored, "annotations": []}]
     assert item["id"] == MESSAGE
 
 

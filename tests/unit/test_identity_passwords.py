@@ -2,11 +2,12 @@ import asyncio
 from threading import Event
 
 import pytest
+from argon2 import extract_parameters
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from frontdesk.errors import UnavailableError
-from frontdesk.identity.passwords import AT_ONCE, WAITING, Passwords
+from frontdesk.identity.passwords import AT_ONCE, NOBODYS, WAITING, Passwords
 from harness.identities import quick_hasher
 
 
@@ -34,7 +35,10 @@ async def test_a_password_matches_its_own_hash_only() -> None:
 
 async def test_the_hash_is_argon2id_with_the_recommended_cost() -> None:
     passwords = Passwords()
-    assert (await passwords.hash("correct horse")).startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    held = await passwords.hash("correct horse")
+    assert held.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert extract_parameters(held) == extract_parameters(NOBODYS)
+    assert not await passwords.verify("correct horse", None)
     passwords.close()
 
 

@@ -1,6 +1,7 @@
 """A route that does not say how it authenticates cannot be made."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Request, WebSocket
@@ -12,9 +13,10 @@ from frontdesk.errors import BadTokenError, ConfigurationError
 from frontdesk.http.routing import (
     Caller,
     DeclaredRoute,
+    DeclaredRouter,
     PossibleCaller,
-    api_router,
     bearer_token,
+    include,
     internal,
     operator,
     public,
@@ -22,7 +24,10 @@ from frontdesk.http.routing import (
 )
 from frontdesk.settings import Settings
 
-router = api_router("/things", tag="things")
+
+@pytest.fixture
+def router() -> DeclaredRouter:
+    return DeclaredRouter("/things", tag="things")
 
 
 async def silent(request: Request) -> None: ...
@@ -44,42 +49,35 @@ async def inner(caller: Caller) -> str:
 async def with_caller_further_in(name: Annotated[str, Depends(inner)]) -> None: ...
 
 
-def test_a_route_that_declares_nothing_is_refused() -> None:
+def test_a_route_that_declares_nothing_is_refused(router: DeclaredRouter) -> None:
+    router.add_api_route("/x", silent)
     with pytest.raises(ConfigurationError, match="/things/x"):
-        router.add_api_route("/x", silent)
+        router.made()
 
 
-def test_a_route_that_declares_two_ways_is_refused() -> None:
+def test_a_route_that_declares_two_ways_is_refused(router: DeclaredRouter) -> None:
+    router.add_api_route("/x", with_caller, dependencies=[public])
     with pytest.raises(ConfigurationError, match="declares 2"):
-        router.add_api_route("/x", with_caller, dependencies=[public])
+        router.made()
 
 
 @pytest.mark.parametrize("endpoint", [with_caller, with_possible_caller, with_caller_further_in])
-def test_a_caller_is_a_declaration(endpoint: object) -> None:
-    api_router("/things", tag="things").add_api_route("/x", endpoint)  # type: ignore[arg-type]
+def test_a_caller_is_a_declaration(router: DeclaredRouter, endpoint: Callable[..., Any]) -> None:
+    router.add_api_route("/x", endpoint)
+    assert [route.path for route in router.made("/api") if isinstance(route, DeclaredRoute)] == ["/api/things/x"]
 
 
 @pytest.mark.parametrize("declaration", [public, operator, internal])
-def test_a_route_without_a_caller_says_why(declaration: object) -> None:
-    api_router("/things", tag="things").add_api_route("/x", silent, dependencies=[declaration])  # type: ignore[list-item]
+def test_a_route_without_a_caller_says_why(router: DeclaredRouter, declaration: Depends) -> None:
+    router.add_api_route("/x", silent, dependencies=[declaration])
+    assert router.made() is router.made()
 
 
 def test_every_route_of_the_program_declares_itself() -> None:
     http = build_http(Settings(_env_file=None))
-    routes = [route for route in _routes(http) if isinstance(route, APIRoute)]
+    routes = [route for route in http.routes if isinstance(route, APIRoute)]
     assert len(routes) > 15
     assert [route.path for route in routes if not isinstance(route, DeclaredRoute)] == []
-
-
-def _routes(http: FastAPI) -> list[object]:
-    found: list[object] = []
-    waiting = list(http.routes)
-    while waiting:
-        route = waiting.pop()
-        found.append(route)
-        inner = getattr(route, "original_router", None) or getattr(route, "router", None)
-        waiting += getattr(inner, "routes", [])
-    return found
 
 
 def _request(*values: bytes) -> Request:
@@ -100,9 +98,9 @@ def test_any_other_credentials_are_refused(values: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("route", ["a plain one", "a socket", "a mounted application"])
-def test_what_declares_nothing_stops_the_start(route: str) -> None:
+def test_what_declares_nothing_stops_the_start(router: DeclaredRouter, route: str) -> None:
     http = FastAPI(openapi_url="/openapi.json", docs_url=None, redoc_url=None)
-    http.include_router(router)
+    include(http, router)
     require_declared(http)
     if route == "a plain one":
         http.add_api_route("/plain", silent)

@@ -28,6 +28,8 @@ class NoModel:
     async def stream(self, _request: Any, _take: Any) -> None:
         raise AssertionError
 
+    async def stop(self, thread_id: str) -> None: ...
+
     async def models(self) -> list[dict[str, Any]]:
         raise AssertionError
 

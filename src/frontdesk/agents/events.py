@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.ports.language_model import Action, ActivityState
+from frontdesk.ports.language_model import Action, ActivityState, Visit
 from frontdesk.ports.language_model import ModelRequest as Request
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Text",
     "ToolCall",
     "UsageReport",
+    "Visit",
     "Widget",
 ]
 

@@ -21,7 +21,7 @@ def load_mapping(text: str, *, name: str, keys: Collection[str]) -> dict[str, An
     return content
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is not typed
+class _Loader(yaml.CSafeLoader):  # type: ignore[misc]  # PyYAML is not typed
     """Refuses a key that is there twice, which YAML forbids and PyYAML overlooks."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's

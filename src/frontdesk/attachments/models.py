@@ -44,12 +44,13 @@ class AttachmentState(StrEnum):
 
 
 class OwnerKind(StrEnum):
-    """`session` is one of a public chat: whoever holds it has no account."""
+    """`session` is one of a public chat: whoever holds it has no account. `interface` is such a chat itself."""
 
     user = "user"
     visitor = "visitor"
     service = "service"
     session = "session"
+    interface = "interface"
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):

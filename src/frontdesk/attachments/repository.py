@@ -3,7 +3,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from frontdesk.attachments.models import Attachment, AttachmentState, Owner, OwnerKind, attachments
 from frontdesk.errors import NotFoundError, UnknownAttachmentError
@@ -32,10 +32,31 @@ def get(connection: Connection, owner: Owner, attachment_id: str) -> Attachment:
     return _attachment(row)
 
 
+def get_of_kind(connection: Connection, kind: OwnerKind, attachment_id: str) -> Attachment:
+    """Whoever of this kind it belongs to. Raises `NotFoundError`."""
+    found = and_(attachments.c.id == attachment_id, attachments.c.owner_kind == kind, _LIVE)
+    row = connection.execute(select(attachments).where(found)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError
+    return _attachment(row)
+
+
 def list_pending(connection: Connection, owner: Owner, ids: Sequence[str]) -> list[Attachment]:
     pending = attachments.c.state == AttachmentState.pending
     statement = select(attachments).where(attachments.c.id.in_(ids), _of(owner), pending)
     return [_attachment(row) for row in connection.execute(statement).mappings()]
+
+
+def list_of(connection: Connection, owner: Owner) -> list[Attachment]:
+    """All that there are, oldest first."""
+    statement = select(attachments).where(_of(owner), _LIVE).order_by(attachments.c.id)
+    return [_attachment(row) for row in connection.execute(statement).mappings()]
+
+
+def count_unsent(connection: Connection, owner: Owner) -> int:
+    """Those that came or are coming and that no message has."""
+    unsent = and_(_of(owner), _LIVE, attachments.c.thread_id.is_(None))
+    return int(connection.scalar(select(func.count()).select_from(attachments).where(unsent)) or 0)
 
 
 def add(connection: Connection, attachment: Attachment) -> None:
@@ -82,8 +103,10 @@ def mark_owners_deleted(connection: Connection, owner: Owner) -> None:
 
 
 def mark_unused_deleted(connection: Connection, *, before: datetime) -> None:
-    """What was never whole, and what nobody sent with a message."""
-    _mark(connection, and_(attachments.c.thread_id.is_(None), _LIVE, attachments.c.created_at < before))
+    """What was never whole, and what nobody sent with a message. Those of an interface are shown as they are."""
+    shown = and_(attachments.c.owner_kind == OwnerKind.interface, attachments.c.state == AttachmentState.stored)
+    unused = and_(attachments.c.thread_id.is_(None), ~shown)
+    _mark(connection, and_(unused, _LIVE, attachments.c.created_at < before))
 
 
 def _mark(connection: Connection, condition: ColumnElement[bool]) -> None:

@@ -3,8 +3,8 @@ comes first when it goes, and last when it comes, so that nothing is left that n
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from datetime import timedelta
 from uuid import uuid4
 
@@ -27,7 +27,7 @@ from frontdesk.kit.clock import Clock
 from frontdesk.kit.file_names import clean_name, key_name
 from frontdesk.kit.ids import new_id
 from frontdesk.kit.time_limit import not_counted
-from frontdesk.ports.blob_store import BlobStore, UploadLink
+from frontdesk.ports.blob_store import BlobStore, OpenBlob, UploadLink
 
 LINK_SECONDS = 24 * 60 * 60
 _UPLOAD_SECONDS = 60 * 60
@@ -39,7 +39,8 @@ _PATIENCE_SECONDS = 3.0
 class FileDraft(msgspec.Struct, frozen=True, kw_only=True):
     """`name` is as its sender gave it. `folder` is where the blob lies: segments of a key, without a slash at the end.
 
-    `allowed` are media types, with wildcards as `kit.media_types.is_allowed` knows them.
+    `allowed` are media types, with wildcards as `kit.media_types.is_allowed` knows them. What `admit` raises, in the
+    transaction that makes room for the file, keeps it out.
     """
 
     owner: Owner
@@ -47,6 +48,7 @@ class FileDraft(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     max_bytes: int
     allowed: Sequence[str]
+    admit: Callable[[Connection], None] | None = None
 
 
 class AttachmentService:
@@ -127,6 +129,18 @@ class AttachmentService:
             attachment.key, name=attachment.name, media_type=attachment.media_type, seconds=LINK_SECONDS
         )
 
+    async def list_of(self, owner: Owner) -> list[Attachment]:
+        """All that it has brought, oldest first."""
+        return await self._database.read(lambda connection: attachments.list_of(connection, owner))
+
+    def uri(self, attachment: Attachment) -> str:
+        """What names its blob to people and other programs."""
+        return self._store.uri(attachment.key)
+
+    def open(self, attachment: Attachment) -> AbstractAsyncContextManager[OpenBlob]:
+        """Its bytes. Raises as `BlobStore.open` does."""
+        return self._store.open(attachment.key)
+
     async def delete(self, owner: Owner, attachment_id: str) -> None:
         """Raises `NotFoundError`."""
 
@@ -197,7 +211,13 @@ class AttachmentService:
             allowed=list(draft.allowed),
             created_at=now,
         )
-        await self._database.write(lambda connection: attachments.add(connection, attachment))
+
+        def work(connection: Connection) -> None:
+            if draft.admit is not None:
+                draft.admit(connection)
+            attachments.add(connection, attachment)
+
+        await self._database.write(work)
         return attachment
 
     async def _take_in(self, attachment: Attachment, chunks: AsyncIterable[bytes]) -> Attachment:

@@ -13,6 +13,7 @@ from frontdesk.identity.standings import Standings
 from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.usage.ledger import UsageLedger
+from frontdesk.identity.usage.reports import UsageReports
 from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
@@ -23,12 +24,14 @@ from frontdesk.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
+    standings: Standings
     users: UserService
     tokens: TokenService
     secrets: ClientSecrets
     external: ExternalIdentities
     tickets: Tickets
     usage: UsageService
+    usage_reports: UsageReports
     session_throttle: SessionThrottle
 
 
@@ -40,12 +43,14 @@ async def open_identity(stack: AsyncExitStack, parts: Parts) -> Identity:
     throttle = _throttle(settings, parts.limiter)
     provider = _identity_provider(stack, settings, clock)
     return Identity(
+        standings=standings,
         users=UserService(database, clock, passwords=passwords, throttle=throttle, standings=standings),
         tokens=TokenService(database, clock, settings=settings, standings=standings),
         secrets=ClientSecrets(database, clock, settings=settings, standings=standings),
         external=ExternalIdentities(database, clock, provider=provider, standings=standings),
         tickets=Tickets(database, clock, secret=settings.jwt_secret_key.get_secret_value(), standings=standings),
         usage=await _usage(stack, parts),
+        usage_reports=UsageReports(database, clock),
         session_throttle=SessionThrottle(parts.limiter, per_minute=settings.sessions_per_address),
     )
 
@@ -70,6 +75,7 @@ async def _usage(stack: AsyncExitStack, parts: Parts) -> UsageService:
         ledger,
         parts.limiter,
         parts.clock,
+        measurements=parts.measurements,
         requests_per_minute=parts.settings.llm_proxy_requests_per_minute,
         tokens_per_day=parts.settings.llm_proxy_tokens_per_day,
     )

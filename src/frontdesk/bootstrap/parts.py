@@ -12,17 +12,33 @@ from frontdesk.adapters.rate_limiter.in_process import InProcessRateLimiter
 from frontdesk.adapters.thread_log.in_process import InProcessThreadLog
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
 from frontdesk.agents.tools.catalogue import ToolCatalogue
+from frontdesk.attachments.links import BlobLinks
 from frontdesk.bootstrap.agents import agent_runtimes, tool_catalogue
+from frontdesk.bootstrap.documents import documents
+from frontdesk.bootstrap.embedding import OneEmbedder
 from frontdesk.bootstrap.extras import extra
+from frontdesk.bootstrap.storage import blob_links, blob_store
 from frontdesk.conversation.model_list import ModelList
 from frontdesk.database import Database, open_database
 from frontdesk.database.schema import require_usable
 from frontdesk.identity.message_limits import MessageLimits, parse_tiers
 from frontdesk.kit.clock import Clock, SystemClock
 from frontdesk.observability.measurements import Measurements
+from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.model_relay import ModelRelay
 from frontdesk.ports.rate_limiter import RateLimiter
+from frontdesk.retrieval.sources.documents import Documents
 from frontdesk.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where files lie, and what reads them."""
+
+    links: BlobLinks
+    blobs: BlobStore
+    embedder: OneEmbedder
+    documents: Documents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +54,7 @@ class Parts:
     relay: ModelRelay
     runtimes: AgentRuntimes
     tools: ToolCatalogue
+    files: Files
     limiter: RateLimiter
     limits: MessageLimits
 
@@ -61,6 +78,7 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     models = ModelList(model, clock=clock, default_model=settings.llm_default_model)
     runtimes = agent_runtimes(settings, model, models, clock=clock)
     stack.push_async_callback(runtimes.aclose)
+    files = _open_files(stack, settings, database, clock=clock)
     return Parts(
         settings=settings,
         clock=clock,
@@ -71,9 +89,21 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
         relay=HttpModelRelay(model.client, timeout=settings.llm_proxy_timeout_seconds),
         runtimes=runtimes,
         tools=tools,
+        files=files,
         limiter=limiter,
         limits=_message_limits(settings, limiter),
     )
+
+
+def _open_files(stack: AsyncExitStack, settings: Settings, database: Database, *, clock: Clock) -> Files:
+    links = blob_links(settings, clock)
+    blobs = blob_store(settings, links)
+    stack.push_async_callback(blobs.aclose)
+    embedder = OneEmbedder(settings)
+    stack.push_async_callback(embedder.aclose)
+    read = documents(settings, database=database, blobs=blobs, embedder=embedder)
+    stack.push_async_callback(read.aclose)
+    return Files(links=links, blobs=blobs, embedder=embedder, documents=read)
 
 
 def _thread_log(settings: Settings, clock: Clock) -> InProcessThreadLog | RedisThreadLog:

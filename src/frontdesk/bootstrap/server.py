@@ -8,7 +8,6 @@ from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.session_events import HttpBackEndEvents
 from frontdesk.adapters.transcriber.openai_http import OpenAIHttpTranscriber
 from frontdesk.agents.service import AgentService
-from frontdesk.attachments.links import BlobLinks
 from frontdesk.attachments.service import AttachmentService
 from frontdesk.attachments.sweeping import AttachmentSweeper
 from frontdesk.bootstrap.execution import Engine, execution_engine
@@ -16,7 +15,6 @@ from frontdesk.bootstrap.identity import Identity, open_identity
 from frontdesk.bootstrap.parts import Parts, open_parts, watch_process
 from frontdesk.bootstrap.public_chat import public_chat
 from frontdesk.bootstrap.search import open_search
-from frontdesk.bootstrap.storage import blob_links, blob_store
 from frontdesk.conversation.feed import Feed
 from frontdesk.conversation.health import Health
 from frontdesk.conversation.history import History
@@ -34,19 +32,19 @@ from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.built_files import BuiltFiles
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.open_sockets import OpenSockets
+from frontdesk.http.revocations import Revocations
 from frontdesk.http.services import Services
 from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.execution_engine import ExecutionEngine
 from frontdesk.ports.transcriber import Transcriber
 from frontdesk.public_chat.services import PublicChat
+from frontdesk.retrieval.service import SearchService
 from frontdesk.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Core:
     engine: Engine
-    links: BlobLinks
-    blobs: BlobStore
     attachments: AttachmentService
     conversation: ConversationService
     threads: ThreadService
@@ -62,6 +60,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         clock, measurements, database, log = parts.clock, parts.measurements, parts.database, parts.log
         identity = await open_identity(stack, parts)
         core = await _core(stack, parts, identity)
+        revocations = await _revocations(stack, parts, identity)
         watch_process(measurements, database=database, log=log, running=lambda: core.engine.running)
         yield Services(
             settings=settings,
@@ -77,10 +76,10 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             inputs=InputService(database=database, engine=core.engine, tools=parts.tools, clock=clock),
             agents=_agents(parts),
             attachments=core.attachments,
-            blobs=core.blobs,
-            blob_links=core.links,
+            blobs=parts.files.blobs,
+            blob_links=parts.files.links,
             feed=core.feed,
-            search=open_search(stack, settings, database=database, clock=clock, measurements=measurements),
+            search=_search(stack, parts),
             sessions=SessionService(
                 database=database, log=log, threads=core.threads, conversation=core.conversation, clock=clock
             ),
@@ -89,16 +88,18 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             invoker=await _invoker(stack, parts),
             answers=AnswersSource(database=database, log=log, feed=core.feed),
             public_chat=core.public_chat,
-            streams=await _streams(stack, parts),
-            sockets=await _sockets(stack, parts),
+            revocations=revocations,
+            streams=await _streams(stack, parts, revocations),
+            sockets=await _sockets(stack, parts, revocations),
             measurements=measurements,
             models=parts.models,
             relay=parts.relay,
             usage=identity.usage,
+            usage_reports=identity.usage_reports,
             history=History(database),
             transcriber=_transcriber(stack, settings),
             built=BuiltFiles.read(),
-            health=_server_health(parts, core.engine, blobs=core.blobs),
+            health=_server_health(parts, core.engine, blobs=parts.files.blobs),
             count_unfinished=core.conversation.count_unfinished,
         )
 
@@ -109,8 +110,7 @@ async def _core(stack: AsyncExitStack, parts: Parts, identity: Identity) -> _Cor
     engine = execution_engine(parts, Housekeeping(database=database, clock=clock, chores=chores))
     await engine.open()
     stack.push_async_callback(engine.aclose)
-    links = blob_links(settings, clock)
-    blobs, attachments = await _files(stack, parts, links)
+    attachments = await _attachments(stack, parts)
     conversation = ConversationService(
         database=database,
         log=log,
@@ -128,17 +128,26 @@ async def _core(stack: AsyncExitStack, parts: Parts, identity: Identity) -> _Cor
         erase_files=attachments.erase_deleted,
     )
     feed = Feed(database=database, log=log, clock=clock)
-    chat = public_chat(parts, conversation=conversation, threads=threads, answers=feed)
+    chat = public_chat(parts, conversation=conversation, threads=threads, attachments=attachments, answers=feed)
     chores.append(chat.removal.sweep)
     return _Core(
         engine=engine,
-        links=links,
-        blobs=blobs,
         attachments=attachments,
         conversation=conversation,
         threads=threads,
         feed=feed,
         public_chat=chat,
+    )
+
+
+def _search(stack: AsyncExitStack, parts: Parts) -> SearchService:
+    return open_search(
+        stack,
+        parts.settings,
+        database=parts.database,
+        embedder=parts.files.embedder,
+        clock=parts.clock,
+        measurements=parts.measurements,
     )
 
 
@@ -164,8 +173,15 @@ def _agents(parts: Parts) -> AgentService:
     )
 
 
-async def _streams(stack: AsyncExitStack, parts: Parts) -> OpenStreams:
-    streams = OpenStreams(measurements=parts.measurements, patience=parts.settings.slow_reader_seconds)
+async def _revocations(stack: AsyncExitStack, parts: Parts, identity: Identity) -> Revocations:
+    revocations = Revocations(parts.database, identity.standings, parts.clock)
+    await revocations.open()
+    stack.push_async_callback(revocations.aclose)
+    return revocations
+
+
+async def _streams(stack: AsyncExitStack, parts: Parts, revocations: Revocations) -> OpenStreams:
+    streams = OpenStreams(revocations, measurements=parts.measurements, patience=parts.settings.slow_reader_seconds)
     await streams.open()
     stack.push_async_callback(streams.aclose)
     return streams
@@ -178,10 +194,11 @@ def _session_feed(stack: AsyncExitStack, parts: Parts, answers: Feed) -> Session
     return SessionFeed(SessionSource(database=parts.database, log=parts.log, answers=answers, reports=reports))
 
 
-async def _sockets(stack: AsyncExitStack, parts: Parts) -> OpenSockets:
+async def _sockets(stack: AsyncExitStack, parts: Parts, revocations: Revocations) -> OpenSockets:
     settings = parts.settings
     sockets = OpenSockets(
         parts.database,
+        revocations,
         measurements=parts.measurements,
         patience=settings.slow_reader_seconds,
         message_seconds=settings.body_timeout_seconds,
@@ -193,16 +210,14 @@ async def _sockets(stack: AsyncExitStack, parts: Parts) -> OpenSockets:
     return sockets
 
 
-async def _files(stack: AsyncExitStack, parts: Parts, links: BlobLinks) -> tuple[BlobStore, AttachmentService]:
-    blobs = blob_store(parts.settings, links)
-    stack.push_async_callback(blobs.aclose)
+async def _attachments(stack: AsyncExitStack, parts: Parts) -> AttachmentService:
     attachments = AttachmentService(
-        database=parts.database, store=blobs, clock=parts.clock, at_once=parts.settings.uploads_at_once
+        database=parts.database, store=parts.files.blobs, clock=parts.clock, at_once=parts.settings.uploads_at_once
     )
     sweeper = AttachmentSweeper(attachments)
     await sweeper.open()
     stack.push_async_callback(sweeper.aclose)
-    return blobs, attachments
+    return attachments
 
 
 async def _invoker(stack: AsyncExitStack, parts: Parts) -> ToolInvoker:

@@ -12,14 +12,25 @@ from frontdesk.conversation.parts.models import MOST_PARTS, Part
 from frontdesk.conversation.threads.models import CONVERSATION_ID_LENGTH
 from frontdesk.conversation.tool_calls.models import CALL_ID_LENGTH, TOOL_LENGTH, AnswerStep
 from frontdesk.identity.message_limits import estimated_tokens
-from frontdesk.ports.language_model import Action, AnswerPart, CallActivity, ModelChunks, PartKind, ToolCallPart, Usage
+from frontdesk.ports.language_model import (
+    Action,
+    AnswerPart,
+    CallActivity,
+    ModelChunks,
+    PartKind,
+    ToolCallPart,
+    Usage,
+    Visit,
+)
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """An execution that is ours to run, with the branch that it answers as OpenAI's messages.
 
     `agent` is who answers, if it is more than a model; `lacks_agent` when the thread names one that is not there for
-    its owner. `steps` are those that earlier attempts have done; `action` is what is answered, when that was no text.
+    its owner. `has_sources` when there is something beside the conversation to be read for it. `steps` are those that
+    earlier attempts have done; `action` is what is answered, when that was no text; `visit` is whose words they are,
+    when they are not the account's.
     """
 
     execution: Execution
@@ -27,8 +38,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str | None
     agent: Agent | None = None
     lacks_agent: bool = False
+    has_sources: bool = False
     steps: Sequence[AnswerStep] = ()
     action: Action | None = None
+    visit: Visit | None = None
 
     def answer(self) -> "Answer":
         """What the steps said: the rest is made behind it."""

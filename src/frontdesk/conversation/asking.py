@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -80,6 +81,11 @@ class Asking:
 
         await self._model_of(claim.agent).stream(request, take)
 
+    async def stop(self, claim: Claim) -> None:
+        """Nothing of this answer is wanted any more."""
+        with suppress(ModelCallError):  # its runtime is not configured any more
+            await self._model_of(claim.agent).stop(claim.execution.thread_id)
+
     async def _request(self, claim: Claim, answer: Answer, steps: Sequence[AnswerStep]) -> ModelRequest:
         agent, execution = claim.agent, claim.execution
         if agent is None:
@@ -100,6 +106,7 @@ class Asking:
             key=f"{execution.id}-{len(steps)}",
             steps_left=agent.limits.max_steps - len(steps),
             user_id=execution.user_id,
+            visit=claim.visit,
             action=None if steps else claim.action,
         )
 

@@ -80,16 +80,18 @@ class ConversationService:
         *,
         key: IdempotencyKey | None = None,
         within: Within | None = None,
+        files_of: Owner | None = None,
     ) -> Once[Message]:
         """Store the caller's message and begin its answer; the message carries the `execution_id`.
 
-        `within` is done in the message's transaction, and what it raises undoes that. Raises `SenderMismatchError`,
-        `NotFoundError`, `NotAllowedError`, `ExecutionActiveError`, `UnknownAttachmentError`, what
-        `AttachmentService.complete` raises, and `LimitReachedError` for a draft that is metered.
+        The draft's attachments are those of `files_of`, or the caller's own. `within` is done in the message's
+        transaction, and what it raises undoes that. Raises `SenderMismatchError`, `NotFoundError`, `NotAllowedError`,
+        `ExecutionActiveError`, `UnknownAttachmentError`, what `AttachmentService.complete` raises, and
+        `LimitReachedError` for a draft that is metered.
         """
         if any(sender != principal.id for sender in draft.senders):
             raise SenderMismatchError
-        owner = owner_of(principal)
+        owner = files_of or owner_of(principal)
         await self._attachments.complete_all(owner, draft.attachments)
         question = Question(principal, thread_id, text=draft.text, parent_id=draft.parent_id)
         async with self._metering.admitted(question, is_metered=draft.is_metered) as admission:

@@ -28,6 +28,7 @@ from frontdesk.conversation.executions.ending import (
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.executions.step import Outcome, Step
 from frontdesk.conversation.executions.suspending import suspend_execution
+from frontdesk.conversation.grounding import Grounding
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.tool_calls.making import ToolCaller
 from frontdesk.conversation.tool_calls.models import AWAITING
@@ -42,6 +43,7 @@ from frontdesk.ports.thread_log import Entry, ThreadLog
 _log = structlog.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
 _RETRY_SECONDS = 0.5
+_GIVEN_UP = frozenset({"time_limit", "step_limit", "token_limit"})  # by us, while a runtime may go on
 _EXHAUSTED = Ending(
     state=ExecutionState.failed,
     text=None,
@@ -70,6 +72,7 @@ class Turn:
         log: ThreadLog,
         asking: Asking,
         caller: ToolCaller,
+        grounding: Grounding,
         clock: Clock,
         limits: MessageLimits,
         measurements: Measurements,
@@ -82,6 +85,7 @@ class Turn:
         self._log = log
         self._asking = asking
         self._caller = caller
+        self._grounding = grounding
         self._clock = clock
         self._limits = limits
         self._measurements = measurements
@@ -120,17 +124,31 @@ class Turn:
             error = failure
         finally:
             heartbeat.stop()
-        return await self._end(answer, _ending(answer, error, stopped=scope.cancelled_caught))
+        stopped = scope.cancelled_caught
+        if stopped or (error is not None and error.kind in _GIVEN_UP):
+            await self._asking.stop(claim)  # before the thread is free: nothing may be begun in it until then
+        return await self._end(answer, _ending(answer, error, stopped=stopped))
 
     async def _work(self, claim: Claim, answer: Answer, heartbeat: Heartbeat) -> bool:
         """To the answer's end; True when it waits for somebody instead."""
-        if claim.agent is None:
+        agent = claim.agent
+        if agent is None:
             await self._asking.ask(claim, answer, behind=(), heartbeat=heartbeat)
             return False
-        seconds = claim.agent.limits.max_seconds
+        if not claim.has_sources:
+            return await self._take_steps_in_time(claim, agent, answer=answer, heartbeat=heartbeat)
+        grounds = await self._grounding.prepare(claim, answer)
+        claim, agent = grounds.claim, grounds.claim.agent or agent
+        if await self._take_steps_in_time(claim, agent, answer=answer, heartbeat=heartbeat):
+            return True
+        await self._grounding.cite(answer, grounds)
+        return False
+
+    async def _take_steps_in_time(self, claim: Claim, agent: Agent, *, answer: Answer, heartbeat: Heartbeat) -> bool:
+        seconds = agent.limits.max_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await self._take_steps(claim, claim.agent, answer=answer, heartbeat=heartbeat)
+                return await self._take_steps(claim, agent, answer=answer, heartbeat=heartbeat)
         except TimeoutError as error:
             raise ModelCallError("time_limit", f"The agent worked for {seconds:g} seconds without an end") from error
 

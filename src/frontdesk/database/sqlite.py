@@ -194,7 +194,7 @@ def _engine(url: URL, *, begin: str, pool_size: int, timeout: float) -> Engine:
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the transactions are SQLAlchemy's, not the driver's
         _write_ahead(connection, timeout)
-        for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")

@@ -4,8 +4,8 @@ import json
 import re
 from itertools import pairwise
 
-from frontdesk.extractor.kinds import byte_order_mark
 from frontdesk.extractor.wire import Fault, RefusedError
+from frontdesk.kit.media_types import byte_order_mark
 
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_-]{1,40})""", re.IGNORECASE)
 _DECLARED_WITHIN = 2048

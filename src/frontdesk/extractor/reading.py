@@ -6,9 +6,10 @@ import kreuzberg
 import msgspec
 
 from frontdesk.extractor.archives import office_kind
-from frontdesk.extractor.kinds import HEAD_BYTES, Kind, sniff
+from frontdesk.extractor.kinds import Kind, read_as
 from frontdesk.extractor.plain_text import cleaned, decoded, decoded_html, readable_json
 from frontdesk.extractor.wire import MAX_PAGES, Fault, Order, RefusedError
+from frontdesk.kit.media_types import HEAD_BYTES
 
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 _PAGED = {Kind.pdf, Kind.pptx}
@@ -48,7 +49,7 @@ def read_document(data: bytes, order: Order) -> Text:
 
 
 def _kind_of(data: bytes, order: Order) -> Kind:
-    media_type = sniff(data[:HEAD_BYTES])
+    media_type = read_as(data[:HEAD_BYTES])
     if media_type == "application/zip":
         return office_kind(data, max_unpacked_bytes=order.max_unpacked_bytes)
     if media_type == "application/x-ole-storage" and _ENCRYPTED_PACKAGE in data:

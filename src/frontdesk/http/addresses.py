@@ -39,17 +39,26 @@ def client_address(request: HTTPConnection, trusted: Networks) -> str:
 
 
 def require_https(request: HTTPConnection, settings: Settings) -> None:
-    """In production, what comes without TLS is refused; a proxy that ends it says so, and is believed if it is trusted.
+    """In production, what comes without TLS is refused. Raises `HttpsRequiredError`."""
+    if settings.environment == "production" and not is_https(request, settings):
+        raise HttpsRequiredError
 
-    Raises `HttpsRequiredError`.
-    """
-    if settings.environment != "production" or request.url.scheme == "https":
-        return
+
+def is_https(request: HTTPConnection, settings: Settings) -> bool:
+    """A proxy that ends TLS says so, and is believed if it is trusted."""
+    if request.url.scheme == "https":
+        return True
     told = request.headers.getlist("x-forwarded-proto")
     peer = "" if request.client is None else request.client.host
     is_told = _is_trusted(peer, parse_networks(settings.trusted_proxies)) or peer == ""
-    if not is_told or not told or told[-1].rpartition(",")[2].strip().lower() != "https":
-        raise HttpsRequiredError
+    return is_told and bool(told) and told[-1].rpartition(",")[2].strip().lower() == "https"
+
+
+def public_origin(request: HTTPConnection, settings: Settings) -> str:
+    """Where the caller reaches this server: as configured, or else as it was just reached."""
+    if settings.gateway_url:
+        return settings.gateway_url.rstrip("/")
+    return f"{'https' if is_https(request, settings) else 'http'}://{request.url.netloc}"
 
 
 def _is_trusted(text: str, trusted: Networks) -> bool:

@@ -3,6 +3,8 @@
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp
 
 from frontdesk.http.plain_failures import Failure
 from frontdesk.http.problems import MEDIA_TYPE, Problem
@@ -35,6 +37,11 @@ class DescribedAPI(FastAPI):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(redirect_slashes=False, docs_url=None, redoc_url=None, **settings)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Without the framework's answer to what breaks, which comes before the edge's."""
+        outermost = super().build_middleware_stack()
+        return outermost.app if isinstance(outermost, ServerErrorMiddleware) else outermost
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:

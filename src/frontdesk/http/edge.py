@@ -1,10 +1,12 @@
 """The outermost layer: gives each request its id, measures it, logs it, and is the last boundary for failures."""
 
 import re
+from collections.abc import Callable
 from time import perf_counter
 
 import structlog
 from opentelemetry import trace
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from frontdesk.errors import FrontdeskError
@@ -13,6 +15,8 @@ from frontdesk.http.problems import render
 from frontdesk.kit.ids import new_id
 from frontdesk.observability.measurements import Measurements
 
+REFUSAL = "frontdesk.refusal"  # in a request's scope, where its surface tells failures in words of its own
+Refusal = Callable[[FrontdeskError], Response]
 _logger = structlog.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -40,7 +44,7 @@ class Edge:
                 _logger.exception("request broke", route=_route(scope))
                 if exchange.started:
                     raise
-                await render(FrontdeskError(), exchange.request_id, path=scope["path"])(scope, receive, exchange.send)
+                await _told(scope, exchange.request_id)(scope, receive, exchange.send)
             finally:
                 exchange.leave_place()
 
@@ -87,6 +91,13 @@ class _Exchange:
         getattr(_logger, level)(
             "request", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1)
         )
+
+
+def _told(scope: Scope, request_id: str) -> Response:
+    """In the words of the surface that broke."""
+    refusal: Refusal | None = scope.get(REFUSAL)
+    error = FrontdeskError()
+    return render(error, request_id, path=scope["path"]) if refusal is None else refusal(error)
 
 
 def _route(scope: Scope) -> str:

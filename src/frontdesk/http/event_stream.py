@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from frontdesk.errors import UnavailableError
+from frontdesk.http.revocations import HOLDER, Revocations
+from frontdesk.identity.holders import Holder
 from frontdesk.observability.measurements import Measurements
 
 _HEADERS = [
@@ -97,6 +99,9 @@ class OpenStream(Protocol):
     """Since when the reader has not taken what was written for it."""
     wrote_at: float
 
+    @property
+    def holder(self) -> Holder | None: ...
+
     def wake(self) -> None:
         """Look around, and show that the stream is alive if it has long been silent."""
         ...
@@ -109,11 +114,20 @@ class OpenStream(Protocol):
         """End it, since its reader takes nothing."""
         ...
 
+    def revoke(self) -> None:
+        """As `Held` has it."""
+        ...
+
+    def readmit(self, holder: Holder) -> None:
+        """As `Held` has it."""
+        ...
+
 
 class OpenStreams:
     """All streams of this process and the one task that looks after them. `patience` is in seconds."""
 
-    def __init__(self, *, measurements: Measurements, patience: float) -> None:
+    def __init__(self, revocations: Revocations, *, measurements: Measurements, patience: float) -> None:
+        self._revocations = revocations
         self._measurements = measurements
         self._patience = patience
         self._streams: set[OpenStream] = set()
@@ -138,10 +152,12 @@ class OpenStreams:
 
     def add(self, stream: OpenStream) -> None:
         self._streams.add(stream)
+        self._revocations.add(stream)
         self._measurements.stream_opened()
 
     def remove(self, stream: OpenStream) -> None:
         self._streams.discard(stream)
+        self._revocations.remove(stream)
         self._measurements.stream_closed()
 
     async def _watch(self) -> None:
@@ -156,6 +172,12 @@ class OpenStreams:
                     stream.cut()
                 elif stream.blocked_since is None and now - stream.wrote_at >= _KEEP_ALIVE_SECONDS:
                     stream.wake()
+
+
+def holder_of(scope: Scope, *, is_endless: bool = False) -> Holder | None:
+    """With what a request was admitted. What ends by itself may outlast its token; what is endless may not."""
+    holder: Holder | None = scope.get(HOLDER)
+    return holder if holder is None or is_endless else holder.outlasting()
 
 
 class EventStream(Response, Generic[E]):
@@ -175,6 +197,7 @@ class EventStream(Response, Generic[E]):
         is_endless: bool = False,
     ) -> None:
         self.is_endless = is_endless
+        self.holder: Holder | None = None
         self.blocked_since: float | None = None
         self.wrote_at = 0.0
         self.background = None
@@ -190,6 +213,7 @@ class EventStream(Response, Generic[E]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  it reads no more
         extra = [(name.lower().encode(), value.encode()) for name, value in self._extra_headers.items()]
         self._wire: Wire = scope[SERVER_WIRE]
+        self.holder = holder_of(scope, is_endless=self.is_endless)
         self._streams.add(self)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *extra]})
@@ -214,6 +238,17 @@ class EventStream(Response, Generic[E]):
     def cut(self) -> None:
         """End a stream whose reader takes nothing."""
         self._wire.abort()
+
+    def revoke(self) -> None:
+        """What its reader has not taken is not theirs any more either."""
+        if self._wire.paused:
+            self._wire.abort()
+        self._is_sent_away = True
+        self._woken.set()
+
+    def readmit(self, holder: Holder) -> None:
+        if self.holder is not None and not self.holder.may_use_as(holder):
+            self.send_away()
 
     async def _run(self) -> None:
         """Until the answer or the reader ends. It is woken when the callbacks find nothing to write."""

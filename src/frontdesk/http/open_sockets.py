@@ -1,20 +1,21 @@
 """All WebSockets of this process, and the one task that looks after them: heartbeats, peers that take nothing,
-credentials that were revoked, announcements that were lost.
+announcements that were lost.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from frontdesk.conversation.threads.repository import count_messages
 from frontdesk.database import Database
 from frontdesk.errors import TooManyRequestsError, UnavailableError
+from frontdesk.http.revocations import Revocations
 from frontdesk.http.socket_server import SocketWire
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.limits import address_site
 from frontdesk.identity.principal import Principal, PrincipalKind
-from frontdesk.identity.standings import Standing, read_standings
-from frontdesk.identity.tickets import Holder
 from frontdesk.observability.measurements import Measurements
 
 _ROUND_SECONDS = 2.0
@@ -28,12 +29,14 @@ _AT_ONCE = 500  # rows that one query asks for
 class OpenSocket(Protocol):
     """A socket as it is looked after. Times are the loop's; `place` is who or where it is counted for."""
 
-    holder: Holder
     place: str
     wire: SocketWire
     blocked_since: float | None
     """Since when the peer has not taken what was written for it."""
     wrote_at: float
+
+    @property
+    def holder(self) -> Holder: ...
 
     @property
     def thread_id(self) -> str: ...
@@ -56,7 +59,11 @@ class OpenSocket(Protocol):
         ...
 
     def revoke(self) -> None:
-        """End it, since its credential counts no more."""
+        """As `Held` has it."""
+        ...
+
+    def readmit(self, holder: Holder) -> None:
+        """As `Held` has it."""
         ...
 
     def send_away(self) -> None:
@@ -72,6 +79,7 @@ class OpenSockets:
     def __init__(
         self,
         database: Database,
+        revocations: Revocations,
         *,
         measurements: Measurements,
         patience: float,
@@ -79,6 +87,7 @@ class OpenSockets:
         per_caller: int,
     ) -> None:
         self._database = database
+        self._revocations = revocations
         self._measurements = measurements
         self._patience = patience
         self._message_seconds = message_seconds
@@ -108,9 +117,11 @@ class OpenSockets:
             raise TooManyRequestsError(f"At most {self._per_caller} sockets at once", retry_after=1)
         self._counted[socket.place] += 1
         self._sockets.add(socket)
+        self._revocations.add(socket)
 
     def remove(self, socket: OpenSocket) -> None:
         self._sockets.discard(socket)
+        self._revocations.remove(socket)
         self._counted[socket.place] -= 1
         if not self._counted[socket.place]:
             del self._counted[socket.place]
@@ -124,13 +135,11 @@ class OpenSockets:
             now = loop.time()
             for socket in tuple(self._sockets):
                 self._look_after(socket, now)
-            try:
-                await self._check_credentials()
-                if now - counted_at >= _COUNT_SECONDS:
-                    counted_at = now
-                    await self._check_counts()
-            except UnavailableError:  # the next round asks again
+            if now - counted_at < _COUNT_SECONDS:
                 continue
+            with suppress(UnavailableError):  # a later round asks again
+                await self._check_counts()
+            counted_at = now
 
     def _look_after(self, socket: OpenSocket, now: float) -> None:
         wire = socket.wire
@@ -147,21 +156,6 @@ class OpenSockets:
             wire.ping()
         if not socket.is_idle and now - socket.wrote_at >= _LOOK_SECONDS:
             socket.wake()
-
-    async def _check_credentials(self) -> None:
-        users = sorted({one.holder.principal.id for one in self._sockets if one.holder.version is not None})
-        standings: dict[str, Standing | None] = dict.fromkeys(users)
-        for some in _lots(users):
-            standings |= await self._database.read(lambda connection: read_standings(connection, some))  # noqa: B023
-        for socket in tuple(self._sockets):
-            holder = socket.holder
-            if holder.version is None or holder.principal.id not in standings:
-                continue
-            standing = standings[holder.principal.id]
-            if standing is None or not standing.counts(holder.version):
-                socket.revoke()
-            elif standing.principal != holder.principal:
-                socket.holder = Holder.of(standing)
 
     async def _check_counts(self) -> None:
         thread_ids = sorted({one.thread_id for one in self._sockets if one.thread_id})

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from frontdesk.errors import FrontdeskError, InvalidRequestError
+from frontdesk.http.edge import REFUSAL
 from frontdesk.http.problems import FieldError, field_errors, respond
 from frontdesk.http.routing import DeclaredRoute
 
@@ -34,6 +35,7 @@ class PlainFailureRoute(DeclaredRoute):
         handle = super().get_route_handler()
 
         async def answered(request: Request) -> Response:
+            request.scope[REFUSAL] = render_plain
             try:
                 return await handle(request)
             except FrontdeskError as error:

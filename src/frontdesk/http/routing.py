@@ -6,12 +6,12 @@ it, unless the route takes it as a stream (`http.uploads`). Until its response b
 all that it waits for.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, params
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
 from fastapi.openapi.models import SecurityBase as SecurityModel
@@ -24,8 +24,10 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from frontdesk.errors import BadInternalKeyError, BadTokenError, ConfigurationError, UnauthenticatedError
 from frontdesk.http.admission import PLACE, waiting_elsewhere
 from frontdesk.http.bodies import decode_json, read_body
+from frontdesk.http.revocations import HOLDER
 from frontdesk.http.services import operations, services
 from frontdesk.http.uploads import takes_stream
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.time_limit import not_counted, time_limit
 
@@ -70,13 +72,19 @@ class Declaration(SecurityBase):
         return connection.scope[_PRINCIPAL]
 
 
+def hold(connection: HTTPConnection, holder: Holder) -> Principal:
+    """Who is admitted; a response that goes on ends when that is revoked."""
+    connection.scope[HOLDER] = holder
+    return holder.principal
+
+
 async def _admit_anyone(_connection: HTTPConnection) -> None:
     return None
 
 
 async def _admit_known_or_nobody(connection: HTTPConnection) -> Principal | None:
     token = bearer_token(connection)
-    return None if token is None else await services(connection).tokens.authenticate(token)
+    return None if token is None else hold(connection, await services(connection).tokens.holder(token))
 
 
 async def _admit_known_or_visitor(connection: HTTPConnection) -> Principal | None:
@@ -122,7 +130,9 @@ async def _admit_internal_or_user(connection: HTTPConnection) -> Principal:
     token = bearer_token(connection)
     if token is None:
         raise UnauthenticatedError
-    return _INTERNAL if is_internal_key(connection, token) else await services(connection).tokens.authenticate(token)
+    if is_internal_key(connection, token):
+        return _INTERNAL
+    return hold(connection, await services(connection).tokens.holder(token))
 
 
 def is_internal_key(connection: HTTPConnection, given: str) -> bool:
@@ -218,5 +228,52 @@ def _is_declared(route: BaseRoute) -> bool:
     return is_socket or isinstance(route, DeclaredRoute | DeclaredSocketRoute)
 
 
-def api_router(prefix: str, *, tag: str) -> APIRouter:
-    return APIRouter(prefix=prefix, tags=[tag], route_class=DeclaredRoute)
+class DeclaredRouter(APIRouter):
+    """The routes of a part of a surface. They are made when it is known below which `prefix` they stand, and once in a
+    process for each.
+
+    The framework would make each of them twice, for its router and for the application, and look for them in one router
+    after the other with every request.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        tag: str,
+        route_class: type[DeclaredRoute] = DeclaredRoute,
+        dependencies: Sequence[params.Depends] = (),
+        is_described: bool = True,
+    ) -> None:
+        super().__init__(
+            prefix=prefix,
+            tags=[tag],
+            route_class=route_class,
+            dependencies=dependencies,
+            include_in_schema=is_described,
+        )
+        self._declared: list[tuple[str, Callable[..., Any], dict[str, Any]]] = []
+        self._made: dict[str, Sequence[BaseRoute]] = {}
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self._declared.append((path, endpoint, options))
+
+    def made(self, prefix: str = "") -> Sequence[BaseRoute]:
+        """Raises `ConfigurationError` for one that does not declare its authentication."""
+        if prefix not in self._made:
+            router = APIRouter(
+                prefix=prefix + self.prefix,
+                tags=self.tags,
+                route_class=self.route_class,
+                dependencies=self.dependencies,
+                include_in_schema=self.include_in_schema,
+            )
+            for path, endpoint, options in self._declared:
+                router.add_api_route(path, endpoint, **options)
+            self._made[prefix] = router.routes
+        return self._made[prefix]
+
+
+def include(http: FastAPI, router: DeclaredRouter, *, prefix: str = "") -> None:
+    """Raises `ConfigurationError` for a route that does not declare its authentication."""
+    http.router.routes.extend(router.made(prefix))

@@ -23,11 +23,13 @@ from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.built_files import BuiltFiles
 from frontdesk.http.event_stream import OpenStreams
 from frontdesk.http.open_sockets import OpenSockets
+from frontdesk.http.revocations import Revocations
 from frontdesk.identity.client_secrets.service import ClientSecrets
 from frontdesk.identity.external.service import ExternalIdentities
 from frontdesk.identity.limits import SessionThrottle
 from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
+from frontdesk.identity.usage.reports import UsageReports
 from frontdesk.identity.usage.service import UsageService
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
@@ -74,11 +76,13 @@ class Services(Operations):
     answers: AnswersSource
     tickets: Tickets
     public_chat: PublicChat
+    revocations: Revocations
     streams: OpenStreams
     sockets: OpenSockets
     models: ModelList
     relay: ModelRelay
     usage: UsageService
+    usage_reports: UsageReports
     history: History
     client_secrets: ClientSecrets
     external: ExternalIdentities

@@ -186,6 +186,7 @@ class GatewaySocket(WebSocketsSansIOProtocol):
         self.wire.messages.clear()
         self.read_on()  # to the peer's own close
         self._leave_soon()
+        self.wire.changed()
 
     def shutdown(self) -> None:
         if self.wire.on_shutdown is not None:

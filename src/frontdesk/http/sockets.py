@@ -20,7 +20,7 @@ from frontdesk.http.problems import render
 from frontdesk.http.routing import DeclaredSocketRoute, bearer_token
 from frontdesk.http.services import services
 from frontdesk.http.socket_server import SOCKET_WIRE, SocketWire
-from frontdesk.identity.tickets import Holder
+from frontdesk.identity.holders import Holder
 from frontdesk.kit.time_limit import time_limit
 
 UNAUTHENTICATED = 4401
@@ -134,7 +134,7 @@ async def _holder(connection: HTTPConnection) -> Holder:
         if len(given) != 2 or given[0] != _BEARER:  # noqa: PLR2004  the word and the token
             raise BadTokenError("The subprotocols are: bearer, and a token")
         token = given[1]
-    return Holder.of(await held.tokens.standing(token or ""))
+    return (await held.tokens.holder(token or "")).outlasting()
 
 
 def _visitor(connection: HTTPConnection) -> Holder:

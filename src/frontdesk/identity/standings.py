@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import JSON, Connection, Integer, Row, Select, String, bindparam, cast, func, not_, select, update
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from frontdesk.database import Database
 from frontdesk.errors import BadTokenError
@@ -52,6 +53,24 @@ class Standing(msgspec.Struct, frozen=True):
         return self.is_active and self.version == version
 
 
+def _moved(held: TableValuedAlias) -> Select[Any]:
+    user_id, version = held.c.value.op("->>")(0), cast(held.c.value.op("->>")(1), Integer)
+    is_as_it_was = users.c.is_active & (users.c.token_version == version) & (users.c.updated_at < bindparam("since"))
+    return (
+        select(cast(user_id, String).label("held_id"), *_STANDINGS.selected_columns)
+        .select_from(held.outerjoin(users, users.c.id == user_id))
+        .where(users.c.id.is_(None) | not_(is_as_it_was))
+    )
+
+
+_MOVED = {
+    "sqlite": _moved(func.json_each(bindparam("held", type_=String)).table_valued("value", name="held")),
+    "postgresql": _moved(
+        func.json_array_elements(cast(bindparam("held", type_=String), JSON)).table_valued("value", name="held")
+    ),
+}
+
+
 class _Entry(msgspec.Struct, frozen=True):
     standing: Standing | None
     read_at: float
@@ -67,9 +86,15 @@ def read_standing(connection: Connection, user_id: str) -> Standing | None:
     return None if row is None else _standing(row)
 
 
-def read_standings(connection: Connection, user_ids: Sequence[str]) -> dict[str, Standing]:
-    """Of those that are there, by their ids."""
-    return {row.id: _standing(row) for row in connection.execute(_STANDINGS.where(users.c.id.in_(user_ids)))}
+def read_moved(
+    connection: Connection, held: Sequence[tuple[str, int]], *, since: datetime
+) -> dict[str, Standing | None]:
+    """Of these users with the versions of their credentials: those whose credentials count no more, None for who is
+    gone, and those who were changed `since`. One statement, whose answer is empty as long as nothing happens.
+    """
+    values = {"held": msgspec.json.encode(held).decode(), "since": since}
+    rows = connection.execute(_MOVED[connection.dialect.name], values)
+    return {row.held_id: None if row.id is None else _standing(row) for row in rows}
 
 
 def _standing(row: Row[*tuple[Any, ...]]) -> Standing:

@@ -16,8 +16,9 @@ import msgspec
 from frontdesk.database import Database
 from frontdesk.database.idempotency import IdempotencyKey, once
 from frontdesk.errors import BadTokenError
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.principal import Principal, PrincipalKind
-from frontdesk.identity.standings import Standing, Standings
+from frontdesk.identity.standings import Standings
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 
@@ -36,17 +37,6 @@ class _Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sub: str
     until: int
     version: int | None
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """Whose a connection is, and with which version of their credentials; None where those cannot be revoked."""
-
-    principal: Principal
-    version: int | None
-
-    @classmethod
-    def of(cls, standing: Standing) -> "Holder":
-        return cls(standing.principal, standing.version)
 
 
 class Tickets:

@@ -99,8 +99,8 @@ def _danger(media_type: str) -> int:
 def _readings(head: bytes, tail: bytes) -> Iterator[str]:
     """Everything as which a program may read it."""
     yield UNKNOWN
-    mark = _byte_order_mark(head)
-    known = None if mark else _by_beginning(head)
+    mark = byte_order_mark(head)
+    known = None if mark else by_beginning(head)
     if known == "application/zip" or b"PK\x05\x06" in tail:
         yield _archive(tail or head)
     elif known is not None:
@@ -110,11 +110,12 @@ def _readings(head: bytes, tail: bytes) -> Iterator[str]:
     if known is not None:
         if known != "application/zip" and _ACTIVE.search(head):
             yield "text/html"
-    elif mark or _is_text(head):
+    elif mark or is_text(head):
         yield _text_type(head if mark in {None, "utf-8-sig"} else head.decode("utf-16", "replace").encode())
 
 
-def _by_beginning(head: bytes) -> str | None:
+def by_beginning(head: bytes) -> str | None:
+    """What its first bytes alone say; None for texts, and for what nobody knows."""
     for beginning, media_type in _BEGINNINGS:
         if head.startswith(beginning):
             return media_type
@@ -160,9 +161,11 @@ def _is_table(text: bytes) -> bool:
     return any(len(found) == 1 and 0 not in found for found in counts)
 
 
-def _byte_order_mark(head: bytes) -> str | None:
+def byte_order_mark(head: bytes) -> str | None:
+    """The codec of a text that says which it is."""
     return next((codec for mark, codec in _MARKS if head.startswith(mark)), None)
 
 
-def _is_text(head: bytes) -> bool:
+def is_text(head: bytes) -> bool:
+    """Whether it holds next to nothing but what texts do."""
     return b"\x00" not in head and len(head) - len(head.translate(None, _CONTROL)) <= len(head) * _MAX_CONTROL

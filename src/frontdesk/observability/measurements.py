@@ -36,6 +36,18 @@ class Measurements:
             "frontdesk_executions", "Executions that have not ended, in any process", ["state"], registry=self.registry
         )
         self._calls = Counter("frontdesk_tool_calls", "Tool calls made", ["tool", "outcome"], registry=self.registry)
+        self._proxied = Counter(
+            "frontdesk_llm_proxy_answers",
+            "Answers of /v1, by the kind of their callers",
+            ["caller"],
+            registry=self.registry,
+        )
+        self._proxied_tokens = Counter(
+            "frontdesk_llm_proxy_tokens",
+            "Tokens of /v1, as they are accounted",
+            ["caller", "kind"],
+            registry=self.registry,
+        )
         self._ended = Counter("frontdesk_executions_ended", "Executions ended", ["state"], registry=self.registry)
 
     def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -65,6 +77,12 @@ class Measurements:
     def tool_called(self, tool: str, outcome: str) -> None:
         """`outcome` is `completed` or the code of the failure."""
         self._calls.labels(tool, outcome).inc()
+
+    def proxied(self, caller: str, *, prompt_tokens: int, completion_tokens: int) -> None:
+        """`caller` is a kind: callers and models are too many for labels."""
+        self._proxied.labels(caller).inc()
+        self._proxied_tokens.labels(caller, "prompt").inc(prompt_tokens)
+        self._proxied_tokens.labels(caller, "completion").inc(completion_tokens)
 
     def executions_unfinished(self, counts: Mapping[str, int]) -> None:
         """How many there are in each state, over all processes."""

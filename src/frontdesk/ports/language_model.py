@@ -99,14 +99,26 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     item_id: str | None = None
 
 
+class Visit(msgspec.Struct, frozen=True, gc=False):
+    """Whose words these are where they are no account's: a session of a public chat. `subject`, `name` and `email` are
+    the visitor's as the site has signed them, and None for somebody whom it did not name. No caller can set any of it.
+    """
+
+    session_id: str
+    interface_id: str
+    subject: str | None = None
+    name: str | None = None
+    email: str | None = None
+
+
 class ModelRequest(msgspec.Struct, frozen=True):
     """`messages` are OpenAI's `{role, content}`; `conversation_id` is what the provider named this thread earlier.
 
     `tools` are OpenAI's `{type: "function", function}`, `max_tokens` bounds the answer. `thread_id` and `key` are for
     those who keep something themselves: a request that is made again has the same key. What has a runtime of its own
     gets an empty `model` when nobody named one, and `steps_left`: how often it may still ask a model. `action` is what
-    the last message stands for, when that was no text; `user_id` is the thread's owner, in a public chat
-    too, whoever visits it.
+    the last message stands for, when that was no text; `user_id` is the account whose thread it is: in
+    a public chat the interface's owner, who has not said any of it; who has is the `visit`, None everywhere else.
     """
 
     model: str
@@ -119,6 +131,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     key: str = ""
     steps_left: int | None = None
     user_id: str = ""
+    visit: Visit | None = None
     action: Action | None = None
 
 
@@ -141,6 +154,12 @@ class LanguageModel(Protocol):
         with a kind of `connect`, `timeout_first_byte`, `timeout_between_bytes`, `reset` (also an end without a finish),
         `rate_limited`, `refused` (another 4xx or a redirect), `server_error` (5xx), `bad_response` (not an event
         stream), `bad_frame` (a frame that is not a chunk, or too large) or `error_in_stream`.
+        """
+        ...
+
+    async def stop(self, thread_id: str) -> None:
+        """What was asked for in this thread is not wanted any more, and no call of it is open: tell whoever would go on
+        with it alone. Takes at most a second and raises nothing.
         """
         ...
 

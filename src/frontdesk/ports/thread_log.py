@@ -164,3 +164,16 @@ class ThreadLog(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+async def follow_from_now(log: ThreadLog, thread_id: str) -> tuple[Follower, str]:
+    """The thread's own log, also of a thread that is not there yet, and the cursor of its last event; empty without."""
+    while True:
+        follower, cursor = await log.follow(thread_id), ""
+        try:
+            while events := follower.take():
+                cursor = events[-1].cursor
+        except CursorGoneError:
+            follower.close()
+        else:
+            return follower, cursor

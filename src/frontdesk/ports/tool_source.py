@@ -50,11 +50,12 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 class CallContext(msgspec.Struct, frozen=True, kw_only=True):
     """On whose behalf a tool is called. `headers` are the few of the caller's that may go along, named in lower case.
 
-    `idempotency_key` is the same whenever the same call is made again.
+    `idempotency_key` is the same whenever the same call is made again. `thread_id` is that of the answer which calls.
     """
 
     idempotency_key: str
     session_id: str | None = None
+    thread_id: str | None = None
     headers: Mapping[str, str] = {}
 
 

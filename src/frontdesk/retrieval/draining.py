@@ -45,11 +45,14 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 class Drain:
+    """`has_removed` since a thread was taken off, until its owner takes that back."""
+
     def __init__(self, *, database: Database, clock: Clock, meaning: Meaning, owner: str) -> None:
         self._database = database
         self._clock = clock
         self._meaning = meaning
         self._owner = owner
+        self.has_removed = False
         self._retry_at = 0.0
         self._told: str | None = None
 
@@ -142,6 +145,7 @@ class Drain:
         entries.put(connection, [each for each in analyses if each.message_id in settled])
         entries.remove(connection, settled.intersection(found.gone))
         entries.remove_threads(connection, settled.intersection(found.hidden))
+        self.has_removed = self.has_removed or not settled.isdisjoint(found.hidden)
         if shown := settled.intersection(found.shown):
             outbox.queue_messages_of(connection, shown, at=now)
         return settled

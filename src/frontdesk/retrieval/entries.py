@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, text
 
 from frontdesk.retrieval.models import IndexedMessage, messages, search_entries, threads
 from frontdesk.retrieval.trigrams import fold, owner_mark, trigrams_of
@@ -13,6 +13,13 @@ from frontdesk.retrieval.words import stems_of
 # PostgreSQL's bounds of a tsvector: positions of one word, and the highest.
 _MAX_POSITIONS = 255
 _MAX_POSITION = 16_383
+_CHANGES = text("SELECT total_changes()")
+_MERGES = (
+    text("INSERT INTO search_words(search_words, rank) VALUES ('merge', :pages)"),
+    text("INSERT INTO search_grams(search_grams, rank) VALUES ('merge', :pages)"),
+)
+_MERGED_PAGES = 200
+_WORK = 2  # changes that a merge with nothing left to do does not reach
 
 
 class Analysis(msgspec.Struct, frozen=True):
@@ -55,6 +62,20 @@ def remove(connection: Connection, message_ids: Collection[str]) -> None:
 def remove_threads(connection: Connection, thread_ids: Collection[str]) -> None:
     of_threads = select(messages.c.id).where(messages.c.thread_id.in_(thread_ids))
     connection.execute(delete(search_entries).where(search_entries.c.message_id.in_(of_threads)))
+
+
+def forget_removed(connection: Connection, *, begin: bool) -> bool:
+    """A bounded part of writing the index of words anew without what was removed from it; False when that is done.
+
+    SQLite's index keeps a removed text's words until its segments are merged (https://sqlite.org/fts5.html, 6.9).
+    """
+    if connection.dialect.name != "sqlite":
+        return False
+    pages = -_MERGED_PAGES if begin else _MERGED_PAGES
+    before = int(connection.scalar(_CHANGES) or 0)
+    for merge in _MERGES:
+        connection.execute(merge, {"pages": pages})
+    return begin or int(connection.scalar(_CHANGES) or 0) - before >= _WORK
 
 
 def list_indexable(connection: Connection, message_ids: Collection[str]) -> list[IndexedMessage]:

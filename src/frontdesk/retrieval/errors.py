@@ -49,6 +49,20 @@ class DocumentTooHeavyError(DocumentError):
     code, title = "document_too_heavy", "It takes too much memory to read"
 
 
+class SourceTooSlowError(SourceError):
+    code, title = "source_too_slow", "It takes too long to read"
+
+
+class SourceStoppedError(FrontdeskError):
+    """Of no source in particular: it is told of each that was left."""
+
+    code, status, title = "reading_stopped", 422, "Its reading was stopped"
+
+
+class SessionFullError(SourceError):
+    code, title = "chat_full", "There is no more room for documents in this chat"
+
+
 class LinkError(SourceError):
     code, title = "link_unusable", "The link cannot be followed"
 

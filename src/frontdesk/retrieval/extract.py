@@ -1,6 +1,7 @@
 """The text of a file and its chunks, made in a process of its own that is gone with the file."""
 
 import asyncio
+import codecs
 import json
 import os
 import shutil
@@ -148,7 +149,7 @@ class Extractor:
             raise DocumentTooSlowError(name, f"It takes longer than {self._limits.seconds} s to read") from error
         if status != 0:
             raise _death(name, status, complaint)
-        return _told(name, answer)
+        return await asyncio.to_thread(_told, name, answer)  # tens of milliseconds for a long text
 
 
 def _environment(place: str) -> dict[str, str]:
@@ -184,20 +185,26 @@ def _opened(path: Path, name: str, most: int) -> Iterator[int]:
         os.close(document)
 
 
-async def _read(stream: asyncio.StreamReader | None, most: int) -> bytes:
+async def _read(stream: asyncio.StreamReader | None, most: int) -> bytearray:
     """All there is; what passes `most` is dropped, so that nobody waits for its reader."""
     assert stream is not None  # noqa: S101  both are pipes
     kept = bytearray()
     while piece := await stream.read(_PIECE_BYTES):
         kept += piece[: most - len(kept)]
-    return bytes(kept)
+    return kept
+
+
+def _pieces(data: bytearray, *, start: int) -> Iterator[bytes]:
+    """Between two of them others have the interpreter."""
+    for at in range(start, len(data), _PIECE_BYTES):
+        yield bytes(data[at : at + _PIECE_BYTES])
 
 
 def _ascending(offsets: list[int]) -> bool:
     return all(a <= b for a, b in pairwise(offsets))
 
 
-def _death(name: str, status: int, complaint: bytes) -> DocumentError:
+def _death(name: str, status: int, complaint: bytearray) -> DocumentError:
     if status in _OUT_OF_TIME:
         return DocumentTooSlowError(name)
     if status == -signal.SIGKILL or any(sign in complaint for sign in _OUT_OF_MEMORY):
@@ -205,12 +212,12 @@ def _death(name: str, status: int, complaint: bytes) -> DocumentError:
     return BrokenDocumentError(name, "It is damaged in a way that ends its reader")
 
 
-def _told(name: str, answer: bytes) -> Extracted:
+def _told(name: str, answer: bytearray) -> Extracted:
     """The reader may have been taken over by what it read: its word is checked."""
-    line, _, text = answer.partition(b"\n")
+    end = answer.find(b"\n")
     try:
-        head = msgspec.json.decode(line, type=Head)
-        content = text.decode()
+        head = msgspec.json.decode(answer[: max(end, 0)], type=Head)
+        content = "".join(codecs.iterdecode(_pieces(answer, start=end + 1), "utf-8"))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BrokenDocumentError(name, "Its reader does not tell its text") from error
     if head.fault is not None:

@@ -28,7 +28,8 @@ from aiohttp import (
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from frontdesk.extractor.kinds import HEAD_BYTES, sniff
+from frontdesk.extractor.kinds import read_as
+from frontdesk.kit.media_types import HEAD_BYTES
 from frontdesk.retrieval.errors import (
     LinkRefusedError,
     LinkTooLargeError,
@@ -158,7 +159,7 @@ class LinkFetcher:
                 if len(waiting) >= _WRITE_BYTES:
                     waiting = await _written(file, waiting)
             await _written(file, waiting)
-        return Fetched(url=str(response.url), path=into, size=size, media_type=sniff(head))
+        return Fetched(url=str(response.url), path=into, size=size, media_type=read_as(head))
 
     def _too_large(self, link: str) -> LinkTooLargeError:
         return LinkTooLargeError(link, f"It is larger than {self._limits.bytes:,} bytes")

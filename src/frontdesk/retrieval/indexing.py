@@ -5,7 +5,7 @@ from datetime import datetime
 from frontdesk.database import Database
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
-from frontdesk.retrieval import outbox
+from frontdesk.retrieval import entries, outbox
 from frontdesk.retrieval.draining import Drain
 from frontdesk.retrieval.outbox import Backlog
 from frontdesk.retrieval.rebuilding import Rebuild
@@ -43,7 +43,16 @@ class Indexer:
             drained = await self._drain.step()
             built = await self._rebuild.step()
             is_busy = drained or built
+        if self._drain.has_removed:
+            await self._forget_removed()
         self._backlog = await self._database.read(outbox.measure)
+
+    async def _forget_removed(self) -> None:
+        """In steps between which others write."""
+        self._drain.has_removed = False
+        begin = True
+        while await self._database.write(lambda connection: entries.forget_removed(connection, begin=begin)):  # noqa: B023
+            begin = False
 
     async def rebuild(self) -> bool:
         """One batch of a rebuilding alone; False when there is none, or none that this process can go on with."""

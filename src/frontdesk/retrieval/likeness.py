@@ -1,5 +1,6 @@
 """Search by meaning: the nearest vectors of the asker's own, of threads that they may see at this moment."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -17,12 +18,16 @@ from frontdesk.retrieval.vectors import Meaning
 _FIRST = 100
 _MOST = 6_400
 _GROWTH = 4
+_SUPPORT = 0.25  # of a thread's second best message
 
 
 class Alike(msgspec.Struct, frozen=True):
-    """One match of each thread, best first. `notice` says so when the index is still being filled."""
+    """One match of each thread, best first, and the same in an order in which a thread's second message counts a bit.
+    `notice` says so when the index is still being filled.
+    """
 
     matches: list[Match]
+    supported: list[Match]
     notice: str | None = None
 
 
@@ -36,44 +41,51 @@ class Likeness:
 
     async def find(self, scope: Scope, question: str, *, wanted: int) -> Alike:
         """At least `wanted` threads, if there are so many. Raises `SearchIndexError` and `UnavailableError`."""
-        vector = await self._meaning.embed_question(question)
-        live = await self._read_live()
+        vector, (live, where) = await asyncio.gather(self._meaning.embed_question(question), self._look_up(scope))
         try:
-            return await self._find(live, scope, vector, wanted=wanted)
+            return await self._find(live, scope, vector, where=where, wanted=wanted)
         except SearchIndexError:
-            successor = await self._read_live()
+            successor, where = await self._look_up(scope)
             if successor.generation == live.generation:
                 raise
-        return await self._find(successor, scope, vector, wanted=wanted)
+        return await self._find(successor, scope, vector, where=where, wanted=wanted)
 
-    async def _read_live(self) -> Generation:
-        live = await self._database.read(generations.find_live)
+    async def _look_up(self, scope: Scope) -> tuple[Generation, Where]:
+        live, where = await self._database.read(
+            lambda connection: (generations.find_live(connection), _where(connection, scope))
+        )
         if live is None or (live.model is None and not live.is_complete):
             raise SearchIndexError("The search index has not been begun yet")
-        return live
+        return live, where
 
-    async def _find(self, live: Generation, scope: Scope, vector: Vectors, *, wanted: int) -> Alike:
+    async def _find(self, live: Generation, scope: Scope, vector: Vectors, *, where: Where, wanted: int) -> Alike:
         collection = await self._meaning.collection(live)
-        where = await self._database.read(lambda connection: _where(connection, scope))
         count = max(_FIRST, 2 * wanted)
         while True:
             near = await self._meaning.nearest(collection, vector, where=where, count=count)
             alike = [neighbour for neighbour in near if neighbour.similarity >= self._least]
-            matches = await self._visible(scope, alike)
+            matches, supported = await self._visible(scope, alike)
             if len(matches) >= wanted or len(alike) < count or count >= _MOST:
                 break
             count *= _GROWTH
         notice = None if live.is_complete else f"The search index is being filled: {live.done} of {live.total} messages"
-        return Alike(matches, notice)
+        return Alike(matches, supported, notice)
 
-    async def _visible(self, scope: Scope, alike: Sequence[Neighbour]) -> list[Match]:
+    async def _visible(self, scope: Scope, alike: Sequence[Neighbour]) -> tuple[list[Match], list[Match]]:
         ids = [neighbour.id for neighbour in alike]
         threads = await self._database.read(lambda connection: repository.list_visible(connection, scope, ids))
-        best: dict[str, Match] = {}
+        near: dict[str, list[Neighbour]] = {}
         for neighbour in alike:
             if (thread_id := threads.get(neighbour.id)) is not None:
-                best.setdefault(thread_id, Match(neighbour.id, thread_id, neighbour.similarity))
-        return list(best.values())
+                near.setdefault(thread_id, []).append(neighbour)
+        matches = [Match(found[0].id, thread_id, found[0].similarity) for thread_id, found in near.items()]
+        least = alike[-1].similarity if alike else 0.0
+
+        def supported(match: Match) -> float:
+            second = near[match.thread_id][1:2]
+            return match.score + _SUPPORT * (second[0].similarity if second else least)
+
+        return matches, sorted(matches, key=supported, reverse=True)
 
 
 def _where(connection: Connection, scope: Scope) -> Where:

@@ -1,6 +1,7 @@
 """From files and links to chunks in a store: fetched, extracted and cut, embedded, stored, each document by itself."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -115,10 +116,14 @@ class DocumentPipeline:
             report(Progress(document=source.document, stage=Stage.extracting, done=0, total=1))
             return await self._extractor.extract(source.path, name=source.name)
         report(Progress(document=source.document, stage=Stage.fetching, done=0, total=1))
-        with tempfile.TemporaryDirectory(prefix="link-", dir=self._scratch) as folder:
+        folder = tempfile.mkdtemp(prefix="link-", dir=self._scratch)
+        try:
             fetched = await self._fetcher.fetch(source.url, Path(folder) / "content")
             report(Progress(document=source.document, stage=Stage.extracting, done=0, total=1))
             return await self._extractor.extract(fetched.path, name=source.url)
+        finally:
+            # To remove a large file takes its time.
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     async def _embedded(self, document: str, chunks: Sequence[DocumentChunk], report: Report) -> Vectors:
         made = []
@@ -126,4 +131,4 @@ class DocumentPipeline:
             report(Progress(document=document, stage=Stage.embedding, done=done, total=len(chunks)))
             texts = [chunk.content for chunk in chunks[done : done + self._batch]]
             made.append(await self._embedder.embed_passages(texts))
-        return np.concatenate(made)
+        return await asyncio.to_thread(np.concatenate, made)

@@ -11,27 +11,22 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
-    bindparam,
     cast,
     column,
     func,
-    literal_column,
     or_,
     select,
     table,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from frontdesk.identity.principal import Principal
-from frontdesk.retrieval.entries import owner_lexeme
 from frontdesk.retrieval.literals import All, Need
 from frontdesk.retrieval.models import messages, search_entries, threads
 from frontdesk.retrieval.trigrams import owner_mark
 
-_search_words = table("search_words", column("rowid"))
 _search_grams = table("search_grams", column("rowid"))
-_NORMALISED = 1  # ts_rank: divided by 1 + the logarithm of the length
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +44,11 @@ class Scope(msgspec.Struct, frozen=True):
     principal: Principal
     filters: Filters
 
+    @property
+    def is_plain(self) -> bool:
+        """All of their own is asked for."""
+        return self.principal.products is None and self.principal.agents is None and self.filters == Filters()
+
 
 class Match(msgspec.Struct, frozen=True):
     """A message that was found; a higher score is a better one."""
@@ -58,58 +58,24 @@ class Match(msgspec.Struct, frozen=True):
     score: float
 
 
-def list_by_words(
-    connection: Connection, scope: Scope, stems: Sequence[str], *, all_of_them: bool, limit: int
-) -> list[Match]:
-    """The messages with all of the stems, or with any, best first."""
-    statement = _by_words_on_postgres if _on_postgres(connection) else _by_words_on_sqlite
-    rows = connection.execute(
-        _visible(connection, statement(scope, stems, all_of_them=all_of_them), scope).limit(limit)
-    )
-    return [Match(row.id, row.thread_id, float(row.score)) for row in rows]
-
-
-def _by_words_on_sqlite(scope: Scope, stems: Sequence[str], *, all_of_them: bool) -> Select[Any]:
-    joined = (" AND " if all_of_them else " OR ").join(f'"{stem}"' for stem in stems)
-    terms = f'user_id : "{scope.principal.id}" AND words : ({joined})'
-    rank: ColumnElement[float] = literal_column("bm25(search_words, 0.0, 1.0)")  # lower is better
-    return (
-        select(messages.c.id, messages.c.thread_id, (-rank).label("score"))
-        .join_from(_search_words, search_entries, search_entries.c.id == _search_words.c.rowid)
-        .where(text("search_words MATCH :terms").bindparams(terms=terms))
-        .order_by(rank, messages.c.id.desc())
-    )
-
-
-def _by_words_on_postgres(scope: Scope, stems: Sequence[str], *, all_of_them: bool) -> Select[Any]:
-    joined = (" & " if all_of_them else " | ").join(f"'{stem}'" for stem in stems)
-    asked = _tsquery("asked", joined)
-    of_owner = _tsquery("of_owner", f"'{owner_lexeme(scope.principal.id)}' & ({joined})")
-    score = func.ts_rank(search_entries.c.words, asked, _NORMALISED)
-    return (
-        select(messages.c.id, messages.c.thread_id, score.label("score"))
-        .select_from(search_entries)
-        .where(search_entries.c.words.op("@@")(of_owner))
-        .order_by(score.desc(), messages.c.id.desc())
-    )
-
-
-def _tsquery(name: str, value: str) -> ColumnElement[Any]:
-    return cast(cast(bindparam(name, value, type_=Text), Text), TSQUERY)
-
-
 def list_by_trigrams(connection: Connection, scope: Scope, needs: All, *, limit: int) -> list[str]:
-    """Ids of the messages that hold what is needed, the newest first; of all, when nothing is."""
-    statement = select(messages.c.id).select_from(search_entries)
+    """Ids of the asker's messages that hold what is needed, or of all when nothing is, the newest first. Which of them
+    may be seen now is told by `list_texts`.
+    """
+    statement = select(search_entries.c.message_id)
     if needs.needs and _on_postgres(connection):
+        # A plan for these trigrams: one for all of them would take each for as rare as any other.
+        connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
         statement = statement.where(_holds([owner_mark(scope.principal.id)]), _grams_on_postgres(needs))
     elif needs.needs:
         terms = f'"{owner_mark(scope.principal.id)}" AND {_grams_on_sqlite(needs)}'
         # Not a join: SQLite would ask the full text once for each of the owner's messages.
         holding = select(_search_grams.c.rowid).where(text("search_grams MATCH :terms").bindparams(terms=terms))
         statement = statement.where(search_entries.c.id.in_(holding))
-    newest_first = _visible(connection, statement, scope).order_by(search_entries.c.message_id.desc())
-    return list(connection.scalars(newest_first.limit(limit)))
+    statement = statement.where(search_entries.c.user_id == scope.principal.id)
+    if not scope.is_plain:
+        statement = visible(connection, statement, scope)
+    return list(connection.scalars(statement.order_by(search_entries.c.message_id.desc()).limit(limit)))
 
 
 def _grams_on_sqlite(need: Need) -> str:
@@ -136,14 +102,14 @@ def _holds(grams: Sequence[str]) -> ColumnElement[bool]:
 def list_visible(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, str]:
     """The threads of those of the messages that the asker may see now, by the message's id."""
     statement = select(messages.c.id, messages.c.thread_id).select_from(search_entries)
-    statement = _visible(connection, statement, scope).where(messages.c.id.in_(message_ids))
+    statement = visible(connection, statement, scope).where(messages.c.id.in_(message_ids))
     return {row.id: row.thread_id for row in connection.execute(statement)}
 
 
 def list_texts(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, tuple[str, str]]:
     """Thread and text of those that the asker may see now."""
     statement = select(messages.c.id, messages.c.thread_id, messages.c.text).select_from(search_entries)
-    statement = _visible(connection, statement, scope).where(messages.c.id.in_(message_ids))
+    statement = visible(connection, statement, scope).where(messages.c.id.in_(message_ids))
     return {row.id: (row.thread_id, row.text) for row in connection.execute(statement)}
 
 
@@ -152,7 +118,7 @@ def list_threads(connection: Connection, principal: Principal) -> frozenset[str]
     return frozenset(connection.scalars(select(threads.c.id).where(*_policy(connection, principal))))
 
 
-def _visible(connection: Connection, statement: Select[Any], scope: Scope) -> Select[Any]:
+def visible(connection: Connection, statement: Select[Any], scope: Scope) -> Select[Any]:
     """Of a statement from `search_entries`: what the asker may see and asked for."""
     filters = scope.filters
     wanted = {messages.c.model: filters.model, messages.c.role: filters.role}

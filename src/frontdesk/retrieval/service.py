@@ -6,7 +6,6 @@ from enum import StrEnum
 from time import monotonic
 
 import msgspec
-from sqlalchemy import Connection
 
 from frontdesk.database import Database
 from frontdesk.errors import (
@@ -21,15 +20,18 @@ from frontdesk.retrieval.likeness import Likeness
 from frontdesk.retrieval.patterns import Pattern, compile_pattern
 from frontdesk.retrieval.repository import Match, Scope
 from frontdesk.retrieval.snippets import Snippet, cut_snippet, word_spans
+from frontdesk.retrieval.word_search import list_by_words
 from frontdesk.retrieval.words import asked_stems
 
 REGEX_SECONDS = 2.0
 MAX_STEMS = 64
-_MATCHES = 5_000
-_CANDIDATES = 20_000
-_TEXTS = 100
+_MATCHES = 300  # of the words; at least as many for each thread that is wanted
+_MATCHES_OF_THREAD = 4
+_CANDIDATES = (200, 2_000, 20_000)  # asked for more and more, until enough of them match
+_TEXTS = 200
 _PATTERNS_AT_ONCE = 2
-_RANK_CONSTANT = 60  # Cormack, Clarke and Buettcher, SIGIR 2009
+_RANK_CONSTANT = 10  # of reciprocal rank (Cormack, Clarke and Buettcher, SIGIR 2009); 60 is best for many more lists
+_ALIKE = 60  # threads by meaning that are fused at least
 
 
 class Mode(StrEnum):
@@ -127,7 +129,7 @@ class SearchService:
 
     async def _by_both(self, question: Question) -> _Ranked:
         by_likeness = asyncio.create_task(
-            self._likeness.find(question.scope, question.text, wanted=max(question.wanted, _RANK_CONSTANT))
+            self._likeness.find(question.scope, question.text, wanted=max(question.wanted, _ALIKE))
         )
         try:
             by_words = await self._by_words(question)
@@ -139,23 +141,16 @@ class SearchService:
         except (SearchIndexError, UnavailableError, ConfigurationError) as error:
             words_alone = _alone(by_words, Mode.text)
             return msgspec.structs.replace(words_alone, degraded=f"Searched by words alone: {error.detail}")
-        return msgspec.structs.replace(_fused(found.matches, by_words), degraded=found.notice)
+        return msgspec.structs.replace(_fused(found.supported, by_words), degraded=found.notice)
 
     async def _by_words(self, question: Question) -> list[Match]:
-        """With all words, or, where there is nothing, with any of them."""
         stems = await asyncio.to_thread(asked_stems, question.text, limit=MAX_STEMS)
         if not stems:
             return []
-
-        def work(connection: Connection) -> list[Match]:
-            def ask(*, all_of_them: bool) -> list[Match]:
-                return repository.list_by_words(
-                    connection, question.scope, stems, all_of_them=all_of_them, limit=_MATCHES
-                )
-
-            return ask(all_of_them=True) or (ask(all_of_them=False) if len(stems) > 1 else [])
-
-        return _best_of_threads(await self._database.read(work))
+        limit = max(_MATCHES, _MATCHES_OF_THREAD * question.wanted)
+        return _best_of_threads(
+            await self._database.read(lambda connection: list_by_words(connection, question.scope, stems, limit=limit))
+        )
 
     async def _by_pattern(self, question: Question, pattern: Pattern) -> _Ranked:
         until = monotonic() + REGEX_SECONDS
@@ -172,22 +167,36 @@ class SearchService:
 
     async def _match(self, question: Question, pattern: Pattern, *, until: float) -> tuple[list[Match], bool]:
         """The newest matching message of each thread, no more threads than are wanted, and whether time sufficed."""
-        scope = question.scope
-        candidates = await self._database.read(
-            lambda connection: repository.list_by_trigrams(connection, scope, pattern.needs, limit=_CANDIDATES)
-        )
         found: dict[str, Match] = {}
-        for start in range(0, len(candidates), _TEXTS):
-            batch = candidates[start : start + _TEXTS]
-            texts = await self._database.read(lambda connection: repository.list_texts(connection, scope, batch))  # noqa: B023  awaited here
-            in_order = [(each, texts[each][1]) for each in batch if each in texts and texts[each][0] not in found]
-            matching, complete = await asyncio.to_thread(pattern.matching, in_order, until=until)
-            for message_id in matching:
-                thread_id = texts[message_id][0]
-                found.setdefault(thread_id, Match(message_id, thread_id, 1.0))
-            if len(found) >= question.wanted or not complete:
-                return list(found.values()), complete
-        return list(found.values()), len(candidates) < _CANDIDATES
+        looked_at = 0
+        for count in _CANDIDATES:
+            candidates = await self._database.read(
+                lambda connection: repository.list_by_trigrams(connection, question.scope, pattern.needs, limit=count)  # noqa: B023  awaited here
+            )
+            for start in range(looked_at, len(candidates), _TEXTS):
+                complete = await self._match_texts(
+                    question, pattern, candidates[start : start + _TEXTS], found=found, until=until
+                )
+                if len(found) >= question.wanted or not complete:
+                    return list(found.values()), complete
+            if len(candidates) < count:
+                return list(found.values()), True
+            looked_at = count
+        return list(found.values()), False
+
+    async def _match_texts(
+        self, question: Question, pattern: Pattern, candidates: Sequence[str], *, found: dict[str, Match], until: float
+    ) -> bool:
+        """Whether there was time for all of them."""
+        texts = await self._database.read(
+            lambda connection: repository.list_texts(connection, question.scope, candidates)
+        )
+        in_order = [(each, texts[each][1]) for each in candidates if each in texts and texts[each][0] not in found]
+        matching, complete = await asyncio.to_thread(pattern.matching, in_order, until=until)
+        for message_id in matching:
+            thread_id = texts[message_id][0]
+            found.setdefault(thread_id, Match(message_id, thread_id, 1.0))
+        return complete
 
 
 def _alone(matches: Sequence[Match], mode: Mode) -> _Ranked:

@@ -18,8 +18,8 @@ FAILURES = (UnavailableError, SearchIndexError, ConfigurationError)
 
 
 class Meaning:
-    """Owns both: `opening` gives them opened, and may be tried again; this closes them. Without it there are none here,
-    for the `reason` given.
+    """`opening` gives both opened, and may be tried again; this closes the index, the embedder is its owner's to close.
+    Without it there are none here, for the `reason` given.
     """
 
     def __init__(self, opening: Opening | None, *, reason: str = "Search by meaning is not set up") -> None:
@@ -100,9 +100,7 @@ class Meaning:
     async def aclose(self) -> None:
         held, self._held = self._held, None
         if held is not None:
-            embedder, index = held
-            await index.aclose()
-            await embedder.aclose()
+            await held[1].aclose()
 
 
 def collection_of(generation: Generation) -> Collection:

@@ -11,8 +11,8 @@ from zlib import crc32
 
 import msgspec
 
-from frontdesk.conversation.answer import StoredText
 from frontdesk.ports.thread_log import TERMINAL, Event, EventType
+from frontdesk.surfaces.said import stored_text, texts_of
 
 _SUM_BITS, _UNIT_BITS, _POSITION_BITS = 13, 21, 19  # together 53: exact in JavaScript
 _SUM = (1 << _SUM_BITS) - 1
@@ -36,23 +36,6 @@ class Seq(msgspec.Struct, frozen=True):
     def parse(cls, number: int) -> "Seq":
         """Any number from 0 to `MOST` is one."""
         return cls(number >> (_SUM_BITS + _UNIT_BITS), number >> _SUM_BITS & _UNITS, number & _SUM)
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_decode_chunks = msgspec.json.Decoder(_Chunk).decode_lines
-_decode_stored = msgspec.json.Decoder(StoredText).decode
 
 
 class AnswerMessages:
@@ -133,7 +116,7 @@ class AnswerMessages:
     def _tell(self, messages: list[bytes], event: Event) -> None:
         kind = event.type
         if kind is EventType.snapshot:
-            self._say(messages, [_decode_stored(event.payload).text])
+            self._say(messages, [stored_text(event.payload)])
         elif kind is EventType.execution_restarted:
             self._begin_again()
         elif kind is EventType.input_requested:
@@ -232,24 +215,3 @@ class AnswerMessages:
 
 def error_message(content: str) -> bytes:
     return _encode({"type": "error", "content": content})
-
-
-def texts_of(chunks: Sequence[bytes]) -> list[str]:
-    """What the chunks say, one text each, and empty ones for those that say nothing. As it is stored, without NUL."""
-    try:
-        decoded = [_decode_chunk(chunks[0])] if len(chunks) == 1 else _decode_chunks(b"\n".join(chunks))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        decoded = [_decoded(chunk) for chunk in chunks]
-    texts: list[str] = []
-    for chunk in decoded:
-        delta = chunk.choices[0].delta if chunk.choices else None
-        text = "" if delta is None or delta.content is None else delta.content
-        texts.append(text.replace("\0", "\ufffd") if "\0" in text else text)
-    return texts
-
-
-def _decoded(chunk: bytes) -> _Chunk:
-    try:
-        return _decode_chunk(chunk)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _Chunk()

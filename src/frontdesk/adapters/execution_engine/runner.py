@@ -17,7 +17,7 @@ from frontdesk.adapters.execution_engine.ticker import Ticker
 from frontdesk.agents.models import Agent
 from frontdesk.conversation.answer import Answer, Claim
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.claiming import claim_execution
+from frontdesk.conversation.executions.claiming import FindVisit, claim_execution
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.executions.step import Outcome, Step
 from frontdesk.conversation.executions.stopping import Stopper
@@ -85,6 +85,7 @@ class ExecutionRunner:
         lease: float,
         tick: float,
         context_messages: int,
+        find_visit: FindVisit,
         patience: float | None = None,
         default_agent: Agent | None = None,
     ) -> None:
@@ -97,6 +98,7 @@ class ExecutionRunner:
         # A lease that ends within so long has not been renewed for the patience.
         self._head_start = timedelta(seconds=0 if patience is None else max(0.0, lease - patience))
         self._context_messages = context_messages
+        self._find_visit = find_visit
         self._default_agent = default_agent
         self._owner = secrets.token_hex(16)
         self._runs: dict[str, _Run] = {}
@@ -201,6 +203,7 @@ class ExecutionRunner:
                 lease=self._lease,
                 expired=now + self._head_start,
                 context_messages=self._context_messages,
+                find_visit=self._find_visit,
                 default_agent=self._default_agent,
             )
             return claim or executions.find_state(connection, execution_id)

@@ -56,6 +56,9 @@ class OpenAIHttpLanguageModel:
         finally:
             answer.leave()
 
+    async def stop(self, thread_id: str) -> None:
+        """The call was closed, which stops it."""
+
     async def models(self) -> list[dict[str, Any]]:
         async def attempt() -> bytes:
             response = await self._send("GET", "/models", None)

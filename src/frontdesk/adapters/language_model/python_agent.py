@@ -106,6 +106,9 @@ class PythonAgent:
             _logger.warning("an agent failed", agent=self._name, exc_info=error)
             raise ModelCallError("agent_failed", "The agent failed") from error
 
+    async def stop(self, thread_id: str) -> None:
+        """Its function was cancelled with the call."""
+
     async def models(self) -> list[dict[str, Any]]:
         """None: which models it asks is the function's own business."""
         return []

@@ -1,6 +1,7 @@
 """Agents behind HTTP: a runtime that keeps its own history and answers with server-sent events."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from frontdesk.adapters.language_model import remote_wire
@@ -13,6 +14,7 @@ from frontdesk.ports.language_model import ModelRequest
 
 PATH = "/agent/message/stream"
 CONNECT_SECONDS = 5.0
+STOP_SECONDS = 1.0
 MAX_EVENT_BYTES = 1_048_576
 
 
@@ -45,6 +47,14 @@ class RemoteAgent:
             finally:
                 answer.leave()
         take(chunks.finish(None))
+
+    async def stop(self, thread_id: str) -> None:
+        """Closing a stream does not stop a runtime's answer, as no reader's leaving stops one of ours."""
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        with suppress(HttpError, TimeoutError):  # it is not wanted anyway, and a runtime need not know this message
+            async with asyncio.timeout(STOP_SECONDS):
+                answer = await self._client.send("POST", PATH, remote_wire.cancel(thread_id), headers=headers)
+                answer.leave(at_once=True)
 
     async def models(self) -> list[dict[str, Any]]:
         """None: which models it asks is the runtime's own business."""

@@ -67,6 +67,10 @@ def bodies(request: ModelRequest) -> list[bytes]:
     return [msgspec.json.encode({"session_id": request.thread_id, **_brought(result)}) for result in results]
 
 
+def cancel(thread_id: str) -> bytes:
+    return msgspec.json.encode({"session_id": thread_id, "type": "cancel"})
+
+
 def asked_since_user(request: ModelRequest) -> set[str]:
     """The ids of the calls that this answer has made so far."""
     asked: set[str] = set()

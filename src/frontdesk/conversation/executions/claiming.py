@@ -1,5 +1,6 @@
 """Taking an execution to run, with all that its turn needs, in one transaction."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,8 +19,10 @@ from frontdesk.conversation.parts import repository as parts
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.kit.ids import is_id
-from frontdesk.ports.language_model import Action
+from frontdesk.ports.language_model import Action, Visit
+from frontdesk.retrieval.sources import repository as sources
 
+FindVisit = Callable[[Connection, str], Visit | None]  # of a thread, by its id
 _EARLIER_RESULT_LENGTH = 4_000  # characters: what an earlier answer was told is context, no longer the matter
 
 
@@ -32,11 +35,12 @@ def claim_execution(
     lease: timedelta,
     expired: datetime,
     context_messages: int,
+    find_visit: FindVisit,
     default_agent: Agent | None = None,
 ) -> Claim | None:
     """None when it runs elsewhere with a lease beyond `expired`, has ended, or it is not its thread's turn.
 
-    `default_agent` answers where none is named.
+    `find_visit` says whose thread it is beside its owner's; `default_agent` answers where none is named.
     """
     execution = executions.claim(connection, execution_id, owner=owner, now=now, lease=lease, expired=expired)
     if execution is None:
@@ -57,8 +61,10 @@ def claim_execution(
         conversation_id=None if provider is None else provider.conversation_id,
         agent=agent,
         lacks_agent=agent_id is not None and agent is None,
+        has_sources=agent is not None and sources.has_any(connection, execution.thread_id),
         steps=steps,
         action=None if agent is None else _action(connection, execution),
+        visit=None if agent is None else find_visit(connection, execution.thread_id),
     )
 
 

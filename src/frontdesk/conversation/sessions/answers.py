@@ -23,7 +23,7 @@ from frontdesk.conversation.tool_calls.models import AWAITING
 from frontdesk.database import Database
 from frontdesk.errors import ForbiddenError, NotFoundError
 from frontdesk.identity.principal import Principal
-from frontdesk.ports.thread_log import CursorGoneError, Event, EventType, Follower, ThreadLog
+from frontdesk.ports.thread_log import CursorGoneError, Event, EventType, Follower, ThreadLog, follow_from_now
 
 _AT_ONCE = 50  # answers that are listed
 _decode_message = msgspec.json.Decoder(Message).decode
@@ -49,15 +49,8 @@ class AnswersSource:
 
     async def follow_log(self, thread_id: str) -> Follower:
         """The thread's own log, from now on."""
-        while True:
-            follower = await self._log.follow(thread_id)
-            try:
-                while follower.take():
-                    pass
-            except CursorGoneError:
-                follower.close()
-            else:
-                return follower
+        follower, _ = await follow_from_now(self._log, thread_id)
+        return follower
 
     async def under_way(self, principal: Principal, thread_id: str) -> tuple[list[tuple[str, int]], int]:
         """Executions that have not ended with their messages' positions, and how many messages there are. Raises

@@ -6,7 +6,7 @@ snapshot again. Each of the three is followed for itself, so a feed goes on in a
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from frontdesk.conversation.sessions.moments import (
 from frontdesk.conversation.sessions.positions import Positions
 from frontdesk.conversation.sessions.reports import KnownReports, ReportFollower
 from frontdesk.conversation.sessions.source import SessionSource, is_answer, without_partial_text
-from frontdesk.errors import ForbiddenError, NotFoundError, UnauthenticatedError
+from frontdesk.errors import ForbiddenError, NotFoundError
 from frontdesk.identity.principal import Principal
 from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, Follower
 
@@ -45,7 +45,6 @@ _SHOWN = frozenset(
     }
 )
 _decode_message = msgspec.json.Decoder(Message).decode
-Admit = Callable[[], Awaitable[None]]
 Changes = dict[str, Any]  # of a place
 
 
@@ -60,19 +59,17 @@ class SessionFeed:
         *,
         after: str | None,
         headers: Mapping[str, str],
-        admit: Admit,
     ) -> "SessionReader":
         """Follow a session from now on, or from behind the id `after`. Raises `NotFoundError`, `NotAllowedError`.
 
-        `headers` are what the back end is asked with. `admit` is called from time to time, and raises when the caller
-        may not read on.
+        `headers` are what the back end is asked with.
         """
         held = await self._source.get(caller, session_id)
-        return SessionReader(self._source, held, place=parse_place(after, session_id), headers=headers, admit=admit)
+        return SessionReader(self._source, held, place=parse_place(after, session_id), headers=headers)
 
 
 class SessionReader:
-    """One reader of one session. `ended` when the session is gone, or its reader may not see it any more."""
+    """One reader of one session. `ended` when the session is gone."""
 
     def __init__(
         self,
@@ -81,13 +78,11 @@ class SessionReader:
         *,
         place: Place | None,
         headers: Mapping[str, str],
-        admit: Admit,
     ) -> None:
         self.ended = False
         self._source = source
         self._held = held
         self._headers = headers
-        self._admit = admit
         self._resume = place
         self._begun = False
         self._first: deque[tuple[Shown, Changes]] = deque()
@@ -133,7 +128,7 @@ class SessionReader:
                 await self._do_errand()
             if self._loop.time() - self._checked_at >= _CHECK_SECONDS:
                 await self._check()
-        except (NotFoundError, ForbiddenError, UnauthenticatedError):
+        except (NotFoundError, ForbiddenError):
             self.ended = True
 
     def close(self) -> None:
@@ -295,8 +290,8 @@ class SessionReader:
         self._answer, self._answering, self._answer_ended = None, None, False
 
     async def _check(self) -> None:
-        """Whether the reader may still see the session, and whether an announcement was lost."""
-        await self._admit()
+        """Whether the session is still there, and whether an announcement was lost."""
+        await self._source.get(self._held.principal, self._held.session.id)
         await self._show_missed()
         self._checked_at = self._loop.time()
 

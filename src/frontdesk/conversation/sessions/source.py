@@ -17,7 +17,7 @@ from frontdesk.conversation.sessions.reports import BackEndReports, ReportFollow
 from frontdesk.database import Database
 from frontdesk.errors import NotFoundError
 from frontdesk.identity.principal import Principal
-from frontdesk.ports.thread_log import CursorGoneError, Follower, ThreadLog
+from frontdesk.ports.thread_log import Follower, ThreadLog, follow_from_now
 
 _SHOWN_MESSAGES = 200
 _MOST_MISSED = 500
@@ -51,15 +51,7 @@ class SessionSource:
 
     async def follow_log_from_now(self, thread_id: str) -> tuple[Follower, str]:
         """And the cursor of its last event, empty when it holds none."""
-        while True:
-            follower, cursor = await self._log.follow(thread_id), ""
-            try:
-                while events := follower.take():
-                    cursor = events[-1].cursor
-            except CursorGoneError:
-                follower.close()
-            else:
-                return follower, cursor
+        return await follow_from_now(self._log, thread_id)
 
     def follow_reports(self, session_id: str, headers: Mapping[str, str]) -> ReportFollower | None:
         return self._reports.follow(session_id, headers=headers)

@@ -142,7 +142,7 @@ class ToolCaller:
         tool = self._tools.find(call.tool)
         if tool is None:
             return failure("unknown_tool", "The tool is not there any more"), "unknown_tool"
-        context = CallContext(idempotency_key=call.id, session_id=session_id)
+        context = CallContext(idempotency_key=call.id, session_id=session_id, thread_id=call.thread_id)
         try:
             async with asyncio.timeout(tool.timeout):
                 output = await self._tools.call(call.tool, msgspec.json.decode(call.arguments), context)

@@ -13,6 +13,7 @@ from frontdesk.database import Database
 from frontdesk.errors import BadTokenError
 from frontdesk.identity.client_secrets import repository
 from frontdesk.identity.client_secrets.models import SecretClaims
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.principal import Principal
 from frontdesk.identity.standings import Standing, Standings
 from frontdesk.identity.tokens.codec import LAST_SECOND
@@ -41,12 +42,12 @@ class ClientSecrets:
             raise BadTokenError
         return self._sign(principal.id, standing.version)
 
-    async def authenticate(self, secret: str) -> Principal:
+    async def authenticate(self, secret: str) -> Holder:
         """Whose secret it is. Raises `BadTokenError`, and `UnavailableError` when that cannot be found out."""
         claims, standing = await self._verified(secret)
         if await self._database.read(partial(repository.is_revoked, secret_id=claims.jti)):
             raise BadTokenError
-        return standing.principal
+        return Holder.of(standing)
 
     async def renew(self, principal: Principal, secret: str) -> str:
         """Another secret in place of this one, which is dead then. Of two that renew it at once, one does.

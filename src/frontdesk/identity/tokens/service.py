@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 
 from frontdesk.database import Database
 from frontdesk.errors import BadTokenError
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.principal import Principal
-from frontdesk.identity.standings import Standing, Standings, read_standing, revoke_tokens
+from frontdesk.identity.standings import Standings, read_standing, revoke_tokens
 from frontdesk.identity.tokens import repository
 from frontdesk.identity.tokens.codec import TokenCodec
 from frontdesk.identity.tokens.models import Claims, Family, TokenPair, TokenType
@@ -41,12 +42,13 @@ class TokenService:
 
     async def authenticate(self, token: str) -> Principal:
         """Whose access token it is. Raises `BadTokenError`, and `UnavailableError` when that cannot be found out."""
-        return (await self.standing(token)).principal
+        return (await self.holder(token)).principal
 
-    async def standing(self, token: str) -> Standing:
-        """As `authenticate`, with the version that moves when the token is revoked."""
+    async def holder(self, token: str) -> Holder:
+        """As `authenticate`, for what goes on: with what ends it when the token is revoked or expires."""
         claims = self._codec.decode(token, TokenType.access)
-        return await self._standings.current(claims.sub, claims.ver)
+        standing = await self._standings.current(claims.sub, claims.ver)
+        return Holder(standing.principal, standing.version, expires_at=claims.exp)
 
     async def issue(self, user: User) -> TokenPair:
         """The first pair of a new family. A user who was changed since it was read gets a pair that is dead."""

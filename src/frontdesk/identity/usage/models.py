@@ -45,3 +45,11 @@ class Spent(msgspec.Struct, frozen=True):
             self.completion_tokens + other.completion_tokens,
             self.requests + other.requests,
         )
+
+
+class CallerUsage(msgspec.Struct, frozen=True):
+    """What one caller has used, all days and models together."""
+
+    kind: PrincipalKind
+    id: str
+    spent: Spent

@@ -10,6 +10,7 @@ from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.identity.usage.ledger import UsageLedger
 from frontdesk.identity.usage.models import MODEL_LENGTH, Spent, UsageDay
 from frontdesk.kit.clock import Clock
+from frontdesk.observability.measurements import Measurements
 from frontdesk.ports.rate_limiter import Budget, Limit, RateLimiter, Reservation
 
 _MINUTE = 60
@@ -35,12 +36,14 @@ class UsageService:
         limiter: RateLimiter,
         clock: Clock,
         *,
+        measurements: Measurements,
         requests_per_minute: int | None,
         tokens_per_day: int | None,
     ) -> None:
         self._ledger = ledger
         self._limiter = limiter
         self._clock = clock
+        self._measurements = measurements
         self._rate = Limit("llm-requests", requests_per_minute, _MINUTE) if requests_per_minute else None
         self._budget = Budget("llm-tokens", tokens_per_day) if tokens_per_day else None
 
@@ -61,6 +64,9 @@ class UsageService:
         """The answer has begun and ended, well or not; it cost as much."""
         day = UsageDay(ticket.caller.kind, ticket.caller.id, ticket.day, ticket.model)
         self._ledger.add(day, spent)
+        self._measurements.proxied(
+            ticket.caller.kind, prompt_tokens=spent.prompt_tokens, completion_tokens=spent.completion_tokens
+        )
         if ticket.reservation is not None:
             await self._limiter.settle(ticket.reservation, spent.tokens)
 

@@ -10,6 +10,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.time_limit import time_left
 from frontdesk.public_chat.interfaces import repository as interfaces
+from frontdesk.public_chat.interfaces.assets import InterfaceAssets
 from frontdesk.public_chat.interfaces.models import ChatInterface, InterfaceStatus
 from frontdesk.public_chat.interfaces.published import PublishedInterfaces
 
@@ -22,8 +23,15 @@ class InterfaceRemoval:
     """`erase_some` erases sessions of an interface and tells how many there were."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, published: PublishedInterfaces, erase_some: EraseSome
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        published: PublishedInterfaces,
+        erase_some: EraseSome,
+        assets: InterfaceAssets,
     ) -> None:
+        self._assets = assets
         self._database = database
         self._clock = clock
         self._published = published
@@ -51,5 +59,6 @@ class InterfaceRemoval:
     async def _erase(self, interface: ChatInterface) -> None:
         while time_left() > _RESERVE_SECONDS:
             if not await self._erase_some(interface.id, interface.owner_id, limit=_AT_ONCE):
+                await self._assets.erase(interface.id)
                 await self._database.write(lambda connection: interfaces.erase(connection, interface.id))
                 return

@@ -18,6 +18,7 @@ from frontdesk.kit.ids import new_id
 from frontdesk.kit.paging import Page
 from frontdesk.public_chat.interfaces import repository as interfaces
 from frontdesk.public_chat.interfaces.analytics import Analytics, Period, analytics
+from frontdesk.public_chat.interfaces.assets import InterfaceAssets
 from frontdesk.public_chat.interfaces.models import NAME_LENGTH, SLUG_LENGTH, Appearance, ChatInterface, InterfaceStatus
 from frontdesk.public_chat.interfaces.published import PublishedInterfaces
 
@@ -29,7 +30,10 @@ _SECRET_BYTES = 32
 class InterfaceService:
     """Every method is for the interface's owner: another's is `NotFoundError`."""
 
-    def __init__(self, *, database: Database, clock: Clock, published: PublishedInterfaces) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, published: PublishedInterfaces, assets: InterfaceAssets
+    ) -> None:
+        self._assets = assets
         self._database = database
         self._clock = clock
         self._published = published
@@ -88,11 +92,13 @@ class InterfaceService:
         return await self._write(work)
 
     async def duplicate(self, principal: Principal, interface_id: str) -> ChatInterface:
-        """A draft that looks the same, with a slug of its own and without the secret and the sessions."""
+        """A draft that looks the same, with a slug and pictures of its own, without the secret and the sessions."""
         known = await self.get(principal, interface_id)
         chosen = {name: getattr(known, name) for name in Appearance.__struct_fields__}
         appearance = Appearance(**{**chosen, "name": (_COPY + known.name)[:NAME_LENGTH]})
-        return await self._add(principal, self._new(principal, appearance, slug=_free_slug(known.slug)))
+        made = await self._add(principal, self._new(principal, appearance, slug=_free_slug(known.slug)))
+        changes = await self._assets.copied(known, made)
+        return await self.change(principal, made.id, changes) if changes else made
 
     async def renew_identity_secret(self, principal: Principal, interface_id: str) -> str:
         """The secret with which a site signs who its visitors are; one that was there before counts no more."""

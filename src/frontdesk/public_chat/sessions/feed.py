@@ -16,10 +16,11 @@ from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.feed import AnswerReader, Feed
 from frontdesk.conversation.messages import repository as messages
+from frontdesk.conversation.parts import repository as parts
 from frontdesk.database import Database
 from frontdesk.errors import ForbiddenError, NotFoundError, SessionEndedError, SessionExpiredError
 from frontdesk.kit.clock import Clock
-from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Follower, ThreadLog
+from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Follower, ThreadLog, follow_from_now
 from frontdesk.public_chat.interfaces.published import Published, PublishedInterfaces
 from frontdesk.public_chat.sessions import repository as sessions
 from frontdesk.public_chat.sessions.models import ExecutionStatus, Standing
@@ -103,22 +104,16 @@ class VisitorFeed:
         def work(connection: Connection) -> tuple[Settled, Ended]:
             message = messages.get(connection, thread_id, place.message_id)
             calls = calls_of(connection, [message]).get(place.execution_id, [])
+            shown = parts.list_of(connection, [message.id]).get(message.id, [])
             execution = executions.get(connection, thread_id, place.execution_id)
-            return Settled(place, message, calls), Ended(place, execution)
+            return Settled(place, message, calls, shown), Ended(place, execution)
 
         return await self._database.read(work)
 
     async def follow_log(self, thread_id: str) -> Follower:
         """The thread's own log from now on, also of a thread that is not there yet."""
-        while True:
-            follower = await self._log.follow(thread_id)
-            try:
-                while follower.take():
-                    pass
-            except CursorGoneError:
-                follower.close()
-            else:
-                return follower
+        follower, _ = await follow_from_now(self._log, thread_id)
+        return follower
 
     def _begin(
         self, connection: Connection, published: Published, token: str, *, after: Point | None, stays: bool

@@ -7,6 +7,7 @@ import msgspec
 
 from frontdesk.conversation.executions.models import Execution
 from frontdesk.conversation.messages.models import Message
+from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.tool_calls.models import ToolCall
 from frontdesk.errors import BadCursorError
 from frontdesk.ports.thread_log import Event
@@ -53,11 +54,12 @@ class AnswerEvent(msgspec.Struct, frozen=True):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """The message that an answer became, with the calls that were made for it."""
+    """The message that an answer became, with the calls that were made for it, and what stands beside its text."""
 
     place: Place
     message: Message
     calls: Sequence[ToolCall]
+    parts: Sequence[Part] = ()
 
 
 class Ended(msgspec.Struct, frozen=True):

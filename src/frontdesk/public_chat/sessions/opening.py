@@ -10,6 +10,7 @@ from frontdesk.database import Database
 from frontdesk.identity.limits import address_site, refusal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
+from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.rate_limiter import Limit, RateLimiter
 from frontdesk.public_chat.interfaces import repository as interfaces
 from frontdesk.public_chat.interfaces.models import ChatInterface, PersistenceType
@@ -24,7 +25,7 @@ from frontdesk.public_chat.sessions.models import (
     VisitorSession,
 )
 from frontdesk.public_chat.sessions.tokens import digest, new_token, visitor_key
-from frontdesk.public_chat.sessions.transcript import Said, latest_page
+from frontdesk.public_chat.sessions.transcript import Said, latest_page, with_links
 
 _LIMIT_NAME = "chat-sessions"
 
@@ -51,9 +52,17 @@ class SessionOpening:
     """At most `per_address` openings from one address in any `seconds`."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, limiter: RateLimiter, per_address: int, seconds: int
+        self,
+        *,
+        database: Database,
+        store: BlobStore,
+        clock: Clock,
+        limiter: RateLimiter,
+        per_address: int,
+        seconds: int,
     ) -> None:
         self._database = database
+        self._store = store
         self._clock = clock
         self._limiter = limiter
         self._limit = Limit(_LIMIT_NAME, per_address, seconds)
@@ -68,9 +77,12 @@ class SessionOpening:
         await self._count(address)
         interface = published.interface
         identity = None if visit.identity is None else verify_identity(visit.identity, interface, self._clock)
-        return await self._database.write(
+        opened = await self._database.write(
             lambda connection: self._open(connection, published, visit, identity=identity)
         )
+        if opened.said is None:
+            return opened
+        return msgspec.structs.replace(opened, said=await with_links(opened.said, self._store))
 
     async def _count(self, address: str) -> None:
         allowance = await self._limiter.hit(self._limit, address_site(address))
@@ -179,7 +191,7 @@ def _visitor_key(interface: ChatInterface, identity: Identity | None, *, fallbac
 
 def _said(connection: Connection, published: Published, session: VisitorSession) -> Said:
     if session.thread_id is None:
-        return Said([], {}, has_more=False)
+        return Said()
     return latest_page(connection, published.principal, session.thread_id)
 
 

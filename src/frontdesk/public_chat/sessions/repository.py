@@ -1,16 +1,32 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Select,
+    String,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.messages.models import Role, messages
 from frontdesk.database.prepared import Prepared
 from frontdesk.database.types import UtcDateTime
 from frontdesk.errors import NotFoundError, SessionEndedError, SessionExpiredError
-from frontdesk.public_chat.interfaces.models import ChatInterface
+from frontdesk.identity.users.models import users
+from frontdesk.ports.language_model import Visit
+from frontdesk.public_chat.interfaces.models import ChatInterface, InterfaceStatus, chat_interfaces
 from frontdesk.public_chat.sessions.models import (
     EXECUTION_STATUS,
     SessionStatus,
@@ -59,6 +75,43 @@ _ANSWERS = Prepared(
     .order_by(messages.c.position)
     .limit(bindparam("most"))
 )
+
+
+def _closed(held: TableValuedAlias) -> Select[Any]:
+    tokens, sessions, interfaces = chat_interface_tokens, chat_interface_sessions, chat_interfaces
+    visit = cast(held.c.value, String)
+    is_active = (sessions.c.id == tokens.c.session_id) & (sessions.c.status == SessionStatus.active)
+    is_public = (
+        (interfaces.c.id == sessions.c.interface_id)
+        & (interfaces.c.status == InterfaceStatus.published)
+        & interfaces.c.is_deleted.is_(False)
+    )
+    return (
+        select(visit)
+        .select_from(
+            held.outerjoin(tokens, (tokens.c.hash == visit) & (tokens.c.kind == TokenKind.session))
+            .outerjoin(sessions, is_active)
+            .outerjoin(interfaces, is_public)
+            .outerjoin(users, (users.c.id == interfaces.c.owner_id) & users.c.is_active)
+        )
+        .where(users.c.id.is_(None))
+    )
+
+
+_HELD = bindparam("held", type_=String)
+_CLOSED = {
+    "sqlite": _closed(func.json_each(_HELD).table_valued("value", name="held")),
+    "postgresql": _closed(func.json_array_elements_text(cast(_HELD, JSON)).table_valued("value", name="held")),
+}
+
+
+_VISIT = select(
+    chat_interface_sessions.c.id,
+    chat_interface_sessions.c.interface_id,
+    chat_interface_sessions.c.identity_subject,
+    chat_interface_sessions.c.identity_name,
+    chat_interface_sessions.c.identity_email,
+).where(chat_interface_sessions.c.id == bindparam("of_thread"))
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -116,6 +169,14 @@ def get_active(connection: Connection, interface: ChatInterface, token: str, *, 
     return session
 
 
+def list_closed(connection: Connection, visits: Sequence[str]) -> list[str]:
+    """Of these tokens, by their digests, those that open no session which goes on: it was ended or erased, or its chat
+    is not public any more. Silence ends none here.
+    """
+    values = {"held": msgspec.json.encode(visits).decode()}
+    return [str(visit) for visit in connection.execute(_CLOSED[connection.dialect.name], values).scalars()]
+
+
 def get_listed(connection: Connection, interface_id: str, session_id: str) -> VisitorSession:
     """By its id, for the interface's owner. Raises `NotFoundError`."""
     sessions = chat_interface_sessions
@@ -124,6 +185,12 @@ def get_listed(connection: Connection, interface_id: str, session_id: str) -> Vi
     if row is None:
         raise NotFoundError
     return _session(row)
+
+
+def find_visit(connection: Connection, thread_id: str) -> Visit | None:
+    """Of a thread that a session of a visitor's has; a session's id is its thread's."""
+    row = connection.execute(_VISIT, {"of_thread": thread_id}).one_or_none()
+    return None if row is None else Visit(*row)
 
 
 def find_latest(connection: Connection, interface_id: str, subject: str) -> VisitorSession | None:
@@ -159,6 +226,14 @@ def lock_without_thread(connection: Connection, session_id: str) -> bool:
     sessions = chat_interface_sessions
     bare = (sessions.c.id == session_id) & sessions.c.thread_id.is_(None)
     return connection.execute(select(sessions.c.id).where(bare).with_for_update()).first() is not None
+
+
+def lock(connection: Connection, session_id: str) -> None:
+    """Keep others who lock it out until this transaction ends. Raises `NotFoundError`."""
+    sessions = chat_interface_sessions
+    own = select(sessions.c.id).where(sessions.c.id == session_id).with_for_update()
+    if connection.execute(own).first() is None:
+        raise NotFoundError
 
 
 def erase(connection: Connection, session_id: str) -> None:

@@ -1,5 +1,6 @@
 """What visitors say: through the conversation's core, in a thread of the interface's owner, within the limits."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -15,7 +16,7 @@ from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import TITLE_LENGTH
 from frontdesk.conversation.threads.service import new_thread
 from frontdesk.database import Database
-from frontdesk.database.idempotency import IdempotencyKey
+from frontdesk.database.idempotency import IdempotencyKey, Once
 from frontdesk.errors import AgentUnavailableError, NotFoundError, TooManyRequestsError
 from frontdesk.identity.limits import refusal
 from frontdesk.kit.clock import Clock
@@ -24,7 +25,11 @@ from frontdesk.public_chat.interfaces import repository as interfaces
 from frontdesk.public_chat.interfaces.models import ChatInterface
 from frontdesk.public_chat.interfaces.published import Published
 from frontdesk.public_chat.sessions import repository as sessions
+from frontdesk.public_chat.sessions.bringing import Bringing, Brought
 from frontdesk.public_chat.sessions.models import VisitorSession
+from frontdesk.public_chat.sessions.uploading import owner_of
+from frontdesk.retrieval.sources import repository as sources
+from frontdesk.retrieval.sources.models import NewSource
 
 _TITLE = "Chat: "
 _SOURCE = "chat_interface"
@@ -43,18 +48,34 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 class VisitorMessages:
     def __init__(
-        self, *, database: Database, conversation: ConversationService, limiter: RateLimiter, clock: Clock
+        self,
+        *,
+        database: Database,
+        conversation: ConversationService,
+        bringing: Bringing,
+        limiter: RateLimiter,
+        clock: Clock,
     ) -> None:
         self._database = database
+        self._bringing = bringing
         self._conversation = conversation
         self._limiter = limiter
         self._clock = clock
 
-    async def send(self, published: Published, token: str, text: str, *, key: str | None = None) -> Sent:
-        """Say something and begin its answer. A `key` that comes again with the same text sends nothing again.
+    async def send(
+        self,
+        published: Published,
+        token: str,
+        text: str,
+        *,
+        brought: Sequence[Brought] = (),
+        key: str | None = None,
+    ) -> Sent:
+        """Say something and begin its answer. A `key` that comes again with the same message sends nothing again.
 
-        Raises `NotFoundError`, `SessionExpiredError`, `SessionEndedError`, `AgentUnavailableError`,
-        `TooManyRequestsError`, `ExecutionActiveError`, `LlmDisabledError`.
+        What it brings is stored with it, and read by whoever makes the answer, before that begins. Raises
+        `NotFoundError`, `SessionExpiredError`, `SessionEndedError`, `AgentUnavailableError`, `TooManyRequestsError`,
+        `ExecutionActiveError`, `LlmDisabledError`, and as `Bringing.resolve` does.
         """
         self._conversation.require_model()
         interface = published.interface
@@ -62,20 +83,10 @@ class VisitorMessages:
         limit, allowance = await self._count(interface, session)
         if agent_id != interface.agent_id:
             await self._database.write(lambda connection: self._prepare_thread(connection, published, session))
-        now = self._clock.now()
-
-        def note(connection: Connection, message: Message) -> None:
-            sessions.note_message(connection, session, message.execution_id, now=now)
-
-        sent = await self._conversation.send(
-            published.principal,
-            session.id,
-            Draft(text=text),
-            key=None if key is None else _key(session, token, text, key=key, clock=self._clock),
-            within=note,
-        )
-        if not sent.replayed:
-            await self._database.write(lambda connection: interfaces.count_message(connection, interface.id, at=now))
+        found = await self._bringing.resolve(interface, session, brought)
+        said = "\n".join([text, *(one.reference for one in brought)])
+        checked = None if key is None else _key(session, token, said, key=key, clock=self._clock)
+        sent = await self._store(published, session, text, found=found, key=checked)
         return Sent(
             execution_id=sent.result.execution_id or "",
             thread_id=sent.result.thread_id,
@@ -83,6 +94,32 @@ class VisitorMessages:
             limit=limit,
             allowance=allowance,
         )
+
+    async def _store(
+        self,
+        published: Published,
+        session: VisitorSession,
+        text: str,
+        *,
+        found: Sequence[NewSource],
+        key: IdempotencyKey | None,
+    ) -> Once[Message]:
+        now = self._clock.now()
+
+        def note(connection: Connection, message: Message) -> None:
+            sessions.note_message(connection, session, message.execution_id, now=now)
+            sources.add(connection, found, thread_id=message.thread_id, message_id=message.id, at=now)
+
+        files = tuple(one.attachment_id for one in found if one.attachment_id is not None)
+        draft = Draft(text=text, attachments=files)
+        owner = owner_of(session)
+        sent = await self._conversation.send(
+            published.principal, session.id, draft, key=key, within=note, files_of=owner
+        )
+        if not sent.replayed:
+            interface_id = published.interface.id
+            await self._database.write(lambda connection: interfaces.count_message(connection, interface_id, at=now))
+        return sent
 
     async def cancel(self, published: Published, token: str, execution_id: str) -> Execution:
         """Stop an answer of the session's own. Raises `NotFoundError`, `IllegalTransitionError`, and as `send` does."""

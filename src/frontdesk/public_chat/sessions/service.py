@@ -4,6 +4,8 @@ from contextlib import suppress
 
 from sqlalchemy import Connection
 
+from frontdesk.attachments import repository as attachments
+from frontdesk.attachments.service import AttachmentService
 from frontdesk.conversation.service import ConversationService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.database import Database
@@ -12,12 +14,14 @@ from frontdesk.errors import NotFoundError
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.paging import Page
+from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.thread_log import ThreadLog
 from frontdesk.public_chat.interfaces import repository as interfaces
 from frontdesk.public_chat.interfaces.published import Published
 from frontdesk.public_chat.sessions import repository as sessions
 from frontdesk.public_chat.sessions.models import SessionStatus, Standing, VisitorSession
-from frontdesk.public_chat.sessions.transcript import PAGE, Said, latest_page
+from frontdesk.public_chat.sessions.transcript import PAGE, Said, latest_page, with_links
+from frontdesk.public_chat.sessions.uploading import owner_of
 
 
 class VisitorSessions:
@@ -28,12 +32,16 @@ class VisitorSessions:
         log: ThreadLog,
         threads: ThreadService,
         conversation: ConversationService,
+        files: AttachmentService,
+        store: BlobStore,
         clock: Clock,
     ) -> None:
         self._database = database
         self._log = log
         self._threads = threads
         self._conversation = conversation
+        self._files = files
+        self._store = store
         self._clock = clock
 
     # What a visitor does.
@@ -45,7 +53,7 @@ class VisitorSessions:
             session = sessions.get_active(connection, published.interface, token, now=self._clock.now())
             return _said(connection, published.principal, session, before=before, limit=limit)
 
-        return await self._database.read(work)
+        return await with_links(await self._database.read(work), self._store)
 
     async def end(self, published: Published, token: str) -> Standing:
         """Nothing can be said in it any more, and its answer is stopped. Ending an ended one is fine.
@@ -110,7 +118,7 @@ class VisitorSessions:
             session = sessions.get_listed(connection, interface_id, session_id)
             return _said(connection, principal, session, before=before, limit=limit)
 
-        return await self._database.read(work)
+        return await with_links(await self._database.read(work), self._store)
 
     async def erase_listed(self, principal: Principal, interface_id: str, session_id: str) -> None:
         """Raises `NotFoundError`."""
@@ -134,8 +142,10 @@ class VisitorSessions:
         def forget(connection: Connection) -> None:
             sessions.erase(connection, session.id)
             forget_results(connection, session.id, naming=session.id)
+            attachments.mark_owners_deleted(connection, owner_of(session))
 
         await self._database.write(forget)
+        await self._files.erase_deleted()
         self._log.discard(session.id, [])
 
 
@@ -143,5 +153,5 @@ def _said(
     connection: Connection, principal: Principal, session: VisitorSession, *, before: str | None, limit: int
 ) -> Said:
     if session.thread_id is None:
-        return Said([], {}, has_more=False)
+        return Said()
     return latest_page(connection, principal, session.thread_id, before=before, limit=limit)

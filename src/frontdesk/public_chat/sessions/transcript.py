@@ -5,24 +5,35 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection
 
+from frontdesk.attachments.service import LINK_SECONDS
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
+from frontdesk.conversation.parts import repository as parts
+from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.conversation.tool_calls.models import ToolCall
 from frontdesk.identity.principal import Principal
+from frontdesk.ports.blob_store import BlobStore
+from frontdesk.retrieval.sources import repository as sources
+from frontdesk.retrieval.sources.models import Source
 
 PAGE = 100
 _SPOKEN = frozenset({Role.user, Role.assistant})
 _UNDER_WAY = frozenset({MessageStatus.queued, MessageStatus.running})
 
 
-class Said(msgspec.Struct, frozen=True):
-    """Oldest first; `calls` by the execution that made them. `has_more` when there are earlier ones."""
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """Oldest first; `calls` by the execution that made them, the rest by message. `has_more` when there are earlier
+    ones. `links` are where files can be fetched, by their keys.
+    """
 
-    messages: Sequence[Message]
-    calls: Mapping[str, Sequence[ToolCall]]
-    has_more: bool
+    messages: Sequence[Message] = ()
+    calls: Mapping[str, Sequence[ToolCall]] = {}
+    sources: Mapping[str, Sequence[Source]] = {}
+    parts: Mapping[str, Sequence[Part]] = {}
+    links: Mapping[str, str] = {}
+    has_more: bool = False
 
 
 def latest_page(
@@ -36,7 +47,25 @@ def latest_page(
     position = None if before is None else messages.get(connection, thread_id, before).position
     found = messages.list_page(connection, thread_id, limit=limit + 1, before=position)
     shown = [message for message in reversed(found[:limit]) if _is_shown(message)]
-    return Said(shown, calls_of(connection, shown), has_more=len(found) > limit)
+    ids = [message.id for message in shown]
+    return Said(
+        messages=shown,
+        calls=calls_of(connection, shown),
+        sources=sources.list_of_messages(connection, thread_id, ids),
+        parts=parts.list_of(connection, ids),
+        has_more=len(found) > limit,
+    )
+
+
+async def with_links(said: Said, store: BlobStore) -> Said:
+    """With where its files can be fetched for a day. Raises `StorageUnavailableError`."""
+    links = {}
+    for source in (one for brought in said.sources.values() for one in brought):
+        if source.blob_key is not None and source.media_type is not None:
+            links[source.blob_key] = await store.download_url(
+                source.blob_key, name=source.source_name, media_type=source.media_type, seconds=LINK_SECONDS
+            )
+    return msgspec.structs.replace(said, links=links)
 
 
 def calls_of(connection: Connection, shown: Sequence[Message]) -> dict[str, list[ToolCall]]:

@@ -10,16 +10,18 @@ from frontdesk.conversation.drafts import IfActive
 from frontdesk.conversation.tool_calls.inputs import CallPlace
 from frontdesk.conversation.tool_calls.making import told
 from frontdesk.conversation.tool_calls.models import AWAITING, CallState
+from frontdesk.errors import NotFoundError
 from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import Given, idempotency_key
-from frontdesk.http.routing import api_router, internal, public
+from frontdesk.http.routing import DeclaredRouter, internal, public
 from frontdesk.http.services import Services, operations, services
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.ports.thread_log import Event, EventType
 from frontdesk.surfaces.agent_input import (
     LONGEST_NAME,
     BadMessageError,
+    Cancel,
     HitlDecision,
     ToolResult,
     UserMessage,
@@ -30,8 +32,9 @@ from frontdesk.surfaces.agent_runtime.answering import PartEncoder, PartReader, 
 
 # In whose name gateways' sessions are kept. It is nobody's account.
 GATEWAYS = Principal(kind=PrincipalKind.service, id="00000000-0000-8000-8000-000000000003")
-router = api_router("/agent", tag="agent runtime")
-health_router = api_router("", tag="operations")
+_CANCELLED = b'event: done\ndata: {"status":"completed"}\n\n'
+router = DeclaredRouter("/agent", tag="agent runtime")
+health_router = DeclaredRouter("", tag="operations")
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "The answer as Server-Sent Events", "content": {"text/event-stream": {}}}
 }
@@ -51,17 +54,33 @@ async def health(request: Request) -> dict[str, str]:
     responses={**problems(400, 401, 404, 408, 409, 413, 422, 503), **_STREAM},
 )
 async def answer_message(request: Request, body: Annotated[dict[str, Any], Body()], given: Given = None) -> Response:
-    """A user's message, or what an answer waits for. With an `Idempotency-Key` a repetition begins no second answer."""
+    """A user's message, what an answer waits for, or a `cancel`.
+
+    With an `Idempotency-Key` a repetition begins no second answer.
+    """
     session_id, held = body.get("session_id"), services(request)
     if not isinstance(session_id, str) or not is_name(session_id):
         raise BadMessageError(f"session_id must be a text of 1 to {LONGEST_NAME} printable characters")
     message = of_object(body)
+    if isinstance(message, Cancel):
+        return await _cancel(held, session_id)
     _, thread_id = await held.sessions.open_named(GATEWAYS, session_id)
     if isinstance(message, UserMessage):
         return await _answer(request, thread_id, message, given=given)
     if isinstance(message, ToolResult | HitlDecision):
         return await _go_on(held, thread_id, message)
-    raise BadMessageError("type must be user_message, tool_result or hitl_decision")
+    raise BadMessageError("type must be user_message, tool_result, hitl_decision or cancel")
+
+
+async def _cancel(held: Services, session_id: str) -> Response:
+    """Stop what is under way; who closes a stream has only left. Raises `NotFoundError` for no session of theirs."""
+    _, thread_id = await held.sessions.open_named(GATEWAYS, session_id, permit=_make_none)
+    await held.conversation.stop_all(GATEWAYS, thread_id)
+    return Response(_CANCELLED, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+
+async def _make_none() -> None:
+    raise NotFoundError
 
 
 async def _answer(request: Request, thread_id: str, message: UserMessage, *, given: str | None) -> EventStream[Event]:

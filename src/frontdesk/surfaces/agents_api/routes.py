@@ -7,11 +7,11 @@ from frontdesk.agents.models import Agent
 from frontdesk.agents.service import AgentDraft
 from frontdesk.http.description import problems
 from frontdesk.http.parameters import PageQuery, known_id
-from frontdesk.http.routing import Caller, api_router
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.surfaces.agents_api.schemas import AgentIn, AgentListOut, AgentOut, AgentPatch
 
-router = api_router("/agents", tag="agents")
+router = DeclaredRouter("/agents", tag="agents")
 _WRITING = problems(400, 401, 404, 413, 422, 503)
 
 

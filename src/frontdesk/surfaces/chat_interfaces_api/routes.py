@@ -1,12 +1,12 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 
 from frontdesk.http.description import failures
 from frontdesk.http.parameters import PageQuery, known_id
 from frontdesk.http.plain_failures import PlainFailureRoute
-from frontdesk.http.routing import Caller
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT
 from frontdesk.public_chat.interfaces.analytics import Analytics, Period
@@ -23,7 +23,7 @@ from frontdesk.surfaces.chat_interfaces_api.schemas import (
     TranscriptOut,
 )
 
-router = APIRouter(prefix="/chat-interfaces", tags=["chat interfaces"], route_class=PlainFailureRoute)
+router = DeclaredRouter("/chat-interfaces", tag="chat interfaces", route_class=PlainFailureRoute)
 _READING = failures(401, 404, 422, 503)
 _WRITING = failures(400, 401, 404, 408, 409, 413, 422, 503)
 

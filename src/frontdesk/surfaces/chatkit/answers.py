@@ -23,6 +23,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.surfaces.chatkit import frames
 from frontdesk.surfaces.chatkit.course import Place
 from frontdesk.surfaces.chatkit.encoding import AnswerEncoder, AnswerStream
+from frontdesk.surfaces.chatkit.images import image_links
 from frontdesk.surfaces.chatkit.items import (
     METADATA,
     StoredCourse,
@@ -48,6 +49,7 @@ class Answers:
         self._request = request
         self._caller = caller
         self._held: Services = services(request)
+        self._images = image_links(request, caller)
 
     async def create(self, asked: types.ThreadsCreateReq) -> Response:
         message = asked.params.input
@@ -223,10 +225,15 @@ class Answers:
         return (await self._held.conversation.send(self._caller, thread_id, draft)).result
 
     async def _if_active(self, thread_id: str) -> IfActive:
-        """A new message waits for the answer under way, but not for one that itself waits for the user."""
+        """A new message waits for the answer under way, but not for one that itself waits for the user.
+
+        The user is asked before the answer has gone to wait: their calls say it first.
+        """
         begun = await self._held.history.find_latest_answer(self._caller, thread_id)
-        is_waiting = begun is not None and begun.execution.state is ExecutionState.waiting
-        return IfActive.interrupt if is_waiting else IfActive.queue
+        if begun is None or begun.execution.state in FINISHED:
+            return IfActive.queue
+        states = {call.state for call in _calls(begun)}
+        return IfActive.interrupt if states & AWAITING and CallState.requested not in states else IfActive.queue
 
     @staticmethod
     def _draft(
@@ -248,13 +255,13 @@ class Answers:
 
     async def _sender(self, thread_id: str, item_id: str) -> dict[str, datetime]:
         entry = await self._held.history.get_message(self._caller, thread_id, message_id_of(item_id))
-        found = {item["id"]: item["created_at"] for item in items_of(entry) if item["type"] == "widget"}
+        found = {item["id"]: item["created_at"] for item in items_of(entry, self._images) if item["type"] == "widget"}
         if item_id not in found:
             raise BadChatRequestError("The action's sender is no widget")
         return {item_id: found[item_id]}
 
     async def _follow_new(self, sent: Message, *, opening: bytes = b"") -> Response:
-        opening += frames.frame("thread.item.done", item=user_item(sent))
+        opening += frames.frame("thread.item.done", item=user_item(sent, self._images))
         return await self._follow_answer(sent.thread_id, sent.execution_id or "", opening=opening)
 
     async def _follow_answer(self, thread_id: str, execution_id: str, *, opening: bytes) -> Response:

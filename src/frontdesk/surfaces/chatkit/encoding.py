@@ -5,27 +5,15 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.answer import StoredText
 from frontdesk.http.event_stream import EventStream
 from frontdesk.ports.language_model import PartKind
 from frontdesk.ports.thread_log import Event, EventType
 from frontdesk.surfaces.chatkit import frames
 from frontdesk.surfaces.chatkit.course import Call, Course, Place
 from frontdesk.surfaces.chatkit.questions import LEAVE, TOOL
+from frontdesk.surfaces.said import stored_text, text_of
 
 _MOVED = "The connection was ended by the server. The answer goes on: load the thread again to see it."
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
 
 
 class _Told(msgspec.Struct):
@@ -36,24 +24,8 @@ class _Told(msgspec.Struct):
     data: dict[str, Any]
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_call = msgspec.json.Decoder(Call).decode
 _decode_part = msgspec.json.Decoder(_Told).decode
-_decode_stored = msgspec.json.Decoder(StoredText).decode
-
-
-def text_of(event: Event) -> str:
-    """What a chunk, or several, say."""
-    if not event.chunks:
-        return _text(event.payload)
-    return "".join([_text(chunk) for chunk in event.chunks])
-
-
-def _text(chunk: bytes) -> str:
-    choices = _decode_chunk(chunk).choices
-    if not choices or choices[0].delta is None:
-        return ""
-    return choices[0].delta.content or ""
 
 
 class AnswerEncoder:
@@ -106,7 +78,7 @@ class AnswerEncoder:
         self.course.void()
 
     def _catch_up(self, payload: bytes) -> None:
-        self.course.catch_up(_decode_stored(payload).text)
+        self.course.catch_up(stored_text(payload))
 
     def _start_call(self, payload: bytes) -> None:
         self.course.start_call(_decode_call(payload))

@@ -19,6 +19,7 @@ from frontdesk.kit.ids import is_id
 from frontdesk.ports.language_model import ActivityState, PartKind
 from frontdesk.surfaces.chatkit import checks
 from frontdesk.surfaces.chatkit.course import Call, Course, Json, Place
+from frontdesk.surfaces.chatkit.images import ImageLinks
 from frontdesk.surfaces.chatkit.questions import LEAVE, TOOL
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
@@ -33,11 +34,11 @@ def thread_of(thread: Thread, page: Json | None = None) -> Json:
     return {**shown, "items": page or {"data": [], "has_more": False}}
 
 
-def items_of(entry: Entry) -> list[Json]:
+def items_of(entry: Entry, images: ImageLinks) -> list[Json]:
     """Oldest first; none for what is hidden, and for what other surfaces keep."""
     message = entry.message
     if message.role is Role.user:
-        return [] if ACTION in message.metadata else [user_item(message)]
+        return [] if ACTION in message.metadata else [user_item(message, images)]
     if message.role is not Role.assistant:
         return []
     course = StoredCourse(entry)
@@ -45,14 +46,14 @@ def items_of(entry: Entry) -> list[Json]:
     return list(course.items.values())
 
 
-def user_item(message: Message) -> Json:
+def user_item(message: Message, images: ImageLinks) -> Json:
     item: Json = {
         "id": message.id,
         "thread_id": message.thread_id,
         "created_at": message.created_at,
         "type": "user_message",
         "content": [{"type": "input_text", "text": message.text}],
-        "attachments": _attachments(message),
+        "attachments": _attachments(message, images),
         "inference_options": {},
     }
     told = message.metadata.get(METADATA)
@@ -71,11 +72,12 @@ def place_of_answer(message: Message) -> Place:
     )
 
 
-def _attachments(message: Message) -> list[Json]:
+def _attachments(message: Message, images: ImageLinks) -> list[Json]:
     told = message.metadata.get(ATTACHMENTS)
     files = told if isinstance(told, list) else []
     shown = [
-        {"type": "file", "id": one["id"], "name": one["name"], "mime_type": one["media_type"]}
+        images.kind(one["id"], one["media_type"])
+        | {"id": one["id"], "name": one["name"], "mime_type": one["media_type"]}
         for one in files
         if isinstance(one, dict) and all(isinstance(one.get(name), str) for name in ("id", "name", "media_type"))
     ]
@@ -207,8 +209,9 @@ def message_id_of(item_id: str) -> str:
 class Items:
     """Pages of a thread's items."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, images: ImageLinks) -> None:
         self._history = history
+        self._images = images
 
     async def page(
         self, principal: Principal, thread_id: str, *, after: str | None, limit: int | None, is_ascending: bool
@@ -223,7 +226,7 @@ class Items:
                 principal, thread_id, start=start, limit=size + 2, is_ascending=is_ascending
             )
             for entry in [entry for entry in entries if entry.message.id not in read]:
-                found += _ordered(items_of(entry), is_ascending=is_ascending)
+                found += _ordered(items_of(entry, self._images), is_ascending=is_ascending)
             if not read and after is not None:
                 found = _behind(found, after)
             if len(found) > size or len(entries) < size + 2:

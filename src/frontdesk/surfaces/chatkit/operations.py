@@ -14,6 +14,7 @@ from frontdesk.conversation.feed import AnswerReader
 from frontdesk.conversation.messages.models import FeedbackKind
 from frontdesk.conversation.threads.models import TITLE_LENGTH
 from frontdesk.errors import NotConfiguredError
+from frontdesk.http.addresses import public_origin
 from frontdesk.http.admission import waiting_elsewhere
 from frontdesk.http.parameters import known_id
 from frontdesk.http.services import Services, services
@@ -23,6 +24,7 @@ from frontdesk.kit.time_limit import not_counted
 from frontdesk.surfaces.chatkit.answers import STOP, Answers
 from frontdesk.surfaces.chatkit.course import Json
 from frontdesk.surfaces.chatkit.encoding import AnswerEncoder
+from frontdesk.surfaces.chatkit.images import image_links
 from frontdesk.surfaces.chatkit.items import DEFAULT_LIMIT, MAX_LIMIT, Items, message_id_of, thread_of
 from frontdesk.surfaces.chatkit.reading import UntilWaiting
 from frontdesk.surfaces.chatkit.requests import BadChatRequestError
@@ -39,7 +41,8 @@ class Operations:
         self._request = request
         self._caller = caller
         self._held: Services = services(request)
-        self._items = Items(self._held.history)
+        self._images = image_links(request, caller)
+        self._items = Items(self._held.history, self._images)
 
     async def get_thread(self, asked: types.ThreadsGetByIdReq) -> Json:
         thread, page = await self._items.page(
@@ -133,10 +136,10 @@ class Operations:
             allowed=settings.upload_media_types,
         )
         attachment, link = await self._held.attachments.announce(draft)
-        url = urljoin(str(self._request.base_url), link.url)
+        url = urljoin(f"{public_origin(self._request, settings)}/", link.url)
         descriptor = {"url": url, "method": "PUT", "headers": dict(link.headers)}
-        shown = {"type": "file", "id": attachment.id, "name": attachment.name, "mime_type": params.mime_type}
-        return {**shown, "upload_descriptor": descriptor}
+        shown = {"id": attachment.id, "name": attachment.name, "mime_type": params.mime_type}
+        return {**self._images.kind(attachment.id, params.mime_type), **shown, "upload_descriptor": descriptor}
 
     async def delete_attachment(self, asked: types.AttachmentsDeleteReq) -> Json:
         await self._held.attachments.delete(owner_of(self._caller), known_id(asked.params.attachment_id))

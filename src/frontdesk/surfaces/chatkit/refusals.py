@@ -6,12 +6,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from frontdesk.errors import FrontdeskError, NotFoundError, UnauthenticatedError, UnavailableError
+from frontdesk.http.edge import REFUSAL, Refusal
 from frontdesk.http.routing import DeclaredRoute
 from frontdesk.identity.message_limits import LimitReachedError
 from frontdesk.surfaces.chatkit import frames
@@ -20,7 +20,6 @@ from frontdesk.surfaces.chatkit.requests import BadChatRequestError
 _BEARER = {"WWW-Authenticate": 'Bearer realm="frontdesk"'}
 _JSON, _EVENTS = "application/json", "text/event-stream"
 _BAD_REQUEST, _UNPROCESSABLE, _SERVER_ERROR = 400, 422, 500
-_logger = structlog.get_logger(__name__)
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -38,17 +37,15 @@ class SessionRoute(DeclaredRoute):
         return _telling(super().get_route_handler(), _session_refusal)
 
 
-def _telling(handle: Handle, refusal: Callable[[FrontdeskError], Response]) -> Handle:
+def _telling(handle: Handle, refusal: Refusal) -> Handle:
     async def told(request: Request) -> Response:
+        request.scope[REFUSAL] = refusal
         try:
             return await handle(request)
         except FrontdeskError as error:
             return refusal(error)
         except RequestValidationError:
             return refusal(BadChatRequestError("The request is not valid"))
-        except Exception:  # the request's boundary, as this surface's clients are told of it
-            _logger.exception("request broke", path=request.scope["path"])
-            return refusal(FrontdeskError())
 
     return told
 

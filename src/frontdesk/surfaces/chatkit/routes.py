@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import msgspec
 from chatkit import types
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from frontdesk.errors import UnauthenticatedError
 from frontdesk.http.addresses import require_https
-from frontdesk.http.routing import Declaration, bearer_token
+from frontdesk.http.routing import Declaration, DeclaredRouter, bearer_token, hold
 from frontdesk.http.services import services
 from frontdesk.identity.principal import Principal
 from frontdesk.surfaces.chatkit.answers import Answers
@@ -21,7 +21,7 @@ from frontdesk.surfaces.chatkit.refusals import ChatRoute
 from frontdesk.surfaces.chatkit.requests import SimpleRequest, parse_request
 
 PATH = "/chatkit"
-router = APIRouter(tags=["chatkit"], route_class=ChatRoute)
+router = DeclaredRouter("", tag="chatkit", route_class=ChatRoute)
 
 
 async def _admit(request: HTTPConnection) -> Principal:
@@ -29,7 +29,7 @@ async def _admit(request: HTTPConnection) -> Principal:
     secret = bearer_token(request)
     if secret is None:
         raise UnauthenticatedError
-    return await services(request).client_secrets.authenticate(secret)
+    return hold(request, await services(request).client_secrets.authenticate(secret))
 
 
 Caller = Annotated[Principal, Depends(Declaration("client secret", _admit))]

@@ -2,19 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
 
 from frontdesk.errors import BadTokenError, UnauthenticatedError
 from frontdesk.http.addresses import require_https
-from frontdesk.http.routing import Declaration, bearer_token
+from frontdesk.http.routing import Declaration, DeclaredRouter, bearer_token
 from frontdesk.http.services import services
 from frontdesk.identity.principal import Principal
 from frontdesk.identity.tokens.compact import MAX_TOKEN_LENGTH
 from frontdesk.surfaces.chatkit.refusals import SessionExpiredError, SessionRoute
 
-router = APIRouter(prefix="/chatkit", tags=["chatkit"], route_class=SessionRoute)
+router = DeclaredRouter("/chatkit", tag="chatkit", route_class=SessionRoute)
 
 
 async def _admit(request: HTTPConnection) -> Principal:

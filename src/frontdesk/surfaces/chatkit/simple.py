@@ -5,13 +5,12 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.answer import StoredText
 from frontdesk.ports.thread_log import Event, EventType
 from frontdesk.surfaces.chatkit.course import Place
-from frontdesk.surfaces.chatkit.encoding import AnswerStream, text_of
+from frontdesk.surfaces.chatkit.encoding import AnswerStream
+from frontdesk.surfaces.said import stored_text, text_of
 
 _WAITING = "The answer waits for something that this form of the endpoint cannot bring"
-_decode_stored = msgspec.json.Decoder(StoredText).decode
 
 
 def named(event: str, **data: Any) -> bytes:
@@ -38,7 +37,7 @@ class SimpleEncoder:
         if kind is EventType.chunk:
             return self._say(text_of(event))
         if kind is EventType.snapshot:
-            text = _decode_stored(event.payload).text
+            text = stored_text(event.payload)
             return self._say(text[len("".join(self._said)) :])
         if kind is EventType.execution_restarted:
             self._voided, self._said = max(self._voided, "".join(self._said), key=len), []

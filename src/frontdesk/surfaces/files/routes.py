@@ -4,12 +4,12 @@ from fastapi import Header, Path, Request, Response
 
 from frontdesk.http.blob_response import BlobResponse, parse_range
 from frontdesk.http.description import problems
-from frontdesk.http.routing import api_router, public
+from frontdesk.http.routing import DeclaredRouter, public
 from frontdesk.http.services import services
 from frontdesk.http.uploads import StreamedBody
 from frontdesk.ports.blob_store import KEY_LENGTH
 
-router = api_router("/blobs", tag="files")
+router = DeclaredRouter("/blobs", tag="files")
 BlobKey = Annotated[str, Path(max_length=KEY_LENGTH)]
 _FILE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from frontdesk.errors import FrontdeskError
-from frontdesk.http.event_stream import SERVER_WIRE, OpenStreams, Wire
+from frontdesk.http.event_stream import SERVER_WIRE, OpenStreams, Wire, holder_of
+from frontdesk.identity.holders import Holder
 from frontdesk.ports.language_model import ModelCallError
 from frontdesk.ports.model_relay import RelayedAnswer
 from frontdesk.surfaces.llm_proxy.passage import Passage
@@ -35,6 +36,7 @@ class PassedOn(Response):
         self.background = None
         self.status_code = answer.status
         self.is_endless = False
+        self.holder: Holder | None = None
         self.blocked_since: float | None = None
         self.wrote_at = 0.0
         self._answer = answer
@@ -48,6 +50,7 @@ class PassedOn(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  it reads no more
         self._wire: Wire = scope[SERVER_WIRE]
+        self.holder = holder_of(scope)
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._extra_headers.items()]
         self._streams.add(self)
         try:
@@ -89,6 +92,14 @@ class PassedOn(Response):
 
     def cut(self) -> None:
         self._wire.abort()
+
+    def revoke(self) -> None:
+        if self._wire.paused:
+            self._wire.abort()
+        self.end(ModelCallError("revoked", "The credential does not count any more"))
+
+    def readmit(self, holder: Holder) -> None:
+        """Which agents and products somebody may use says nothing of models."""
 
     def _break_off(self, error: FrontdeskError) -> None:
         _logger.warning("a proxied answer broke off", kind=getattr(error, "kind", error.code))

@@ -10,7 +10,7 @@ from frontdesk.errors import LlmDisabledError, NotFoundError, ProviderError, Pro
 from frontdesk.http.admission import waiting_elsewhere
 from frontdesk.http.event_stream import SERVER_WIRE, Wire
 from frontdesk.http.openai_errors import PREFIX
-from frontdesk.http.routing import InternalOrUser, api_router
+from frontdesk.http.routing import DeclaredRouter, InternalOrUser
 from frontdesk.http.services import Services, services
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.time_limit import not_counted
@@ -21,7 +21,13 @@ from frontdesk.surfaces.llm_proxy.asking import Asked, read_chat, read_embedding
 from frontdesk.surfaces.llm_proxy.passage import EventPassage, Passage, WholePassage
 from frontdesk.surfaces.llm_proxy.refusals import refusal
 
-router = api_router(PREFIX, tag="openai")
+router = DeclaredRouter(PREFIX, tag="openai")
+# What stands below it is described by whose API it is: the provider's words pass as they are.
+DESCRIBED = {
+    "name": "openai",
+    "description": f"{PREFIX}/chat/completions, {PREFIX}/embeddings and {PREFIX}/models are OpenAI's API",
+    "externalDocs": {"description": "OpenAI's description", "url": "https://github.com/openai/openai-openapi"},
+}
 T = TypeVar("T")
 _TO_PROVIDER = ("accept", "traceparent", "tracestate")
 _FROM_PROVIDER = frozenset(

@@ -6,11 +6,11 @@ from fastapi import Request, Response
 from frontdesk import __version__
 from frontdesk.errors import NotReadyError, UnavailableError
 from frontdesk.http.description import problems
-from frontdesk.http.routing import api_router, operator, public
+from frontdesk.http.routing import DeclaredRouter, operator, public
 from frontdesk.http.services import operations
 
 PATHS = ("/health", "/health/ready", "/metrics")  # answered whatever else is asked
-router = api_router("", tag="operations")
+router = DeclaredRouter("", tag="operations")
 
 
 @router.get("/health", dependencies=[public])

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from frontdesk.http import problems
 from frontdesk.http.edge import Edge
-from frontdesk.http.routing import require_declared
+from frontdesk.http.routing import include, require_declared
 from frontdesk.http.server import GatewayProtocol
 from frontdesk.http.services import Operations
 from frontdesk.surfaces.operations import routes
@@ -51,7 +51,7 @@ async def serving_operations(operations: Operations, sockets: list[socket.socket
 def _http(operations: Operations) -> FastAPI:
     http = FastAPI(redirect_slashes=False, openapi_url=None)
     http.state.services = operations
-    http.include_router(routes.router)
+    include(http, routes.router)
     require_declared(http)
     problems.handle(http)
     return http

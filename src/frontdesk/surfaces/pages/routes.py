@@ -2,17 +2,17 @@ from collections.abc import Callable, Coroutine
 from gzip import compress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from starlette.responses import RedirectResponse, Response
 
 from frontdesk.errors import FrontdeskError
-from frontdesk.http.routing import DeclaredRoute, public
+from frontdesk.http.routing import DeclaredRoute, DeclaredRouter, public
 from frontdesk.http.services import services
 from frontdesk.public_chat.interfaces.models import ChatInterface
 from frontdesk.public_chat.interfaces.origins import frame_ancestors
 from frontdesk.surfaces.pages.documents import UNFRAMED, Page, document, notice, script_json
-from frontdesk.surfaces.public_chat.routes import PREFIX
 from frontdesk.surfaces.public_chat.schemas import PublicInterfaceOut
+from frontdesk.surfaces.public_chat.visiting import PREFIX
 
 _CHAT = "page/main.ts"
 _CONSOLE = "console/main.ts"
@@ -42,7 +42,7 @@ class PageRoute(DeclaredRoute):
         return answered
 
 
-router = APIRouter(tags=["pages"], include_in_schema=False, dependencies=[public], route_class=PageRoute)
+router = DeclaredRouter("", tag="pages", route_class=PageRoute, dependencies=[public], is_described=False)
 
 
 @router.get("/c/{slug}")

@@ -8,23 +8,11 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.answer import StoredText
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.ports.thread_log import Event, EventType
 from frontdesk.public_chat.sessions.moments import AnswerEvent, Connected, Ended, Moment, Settled
 from frontdesk.surfaces.public_chat.schemas import MessageOut
-
-
-class _Delta(msgspec.Struct):
-    content: Any = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta = msgspec.field(default_factory=_Delta)
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
+from frontdesk.surfaces.said import stored_text, text_of
 
 
 class _Call(msgspec.Struct):
@@ -32,8 +20,15 @@ class _Call(msgspec.Struct):
     tool: str
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_decode_stored = msgspec.json.Decoder(StoredText).decode
+class _Progress(msgspec.Struct):
+    attachment: dict[str, Any] | None = None
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    error: dict[str, str] | None = None
+
+
+_decode_progress = msgspec.json.Decoder(_Progress).decode
 _decode_call = msgspec.json.Decoder(_Call).decode
 _encode = msgspec.json.encode
 _CALLS = {
@@ -70,12 +65,14 @@ def _frame(moment: Moment) -> bytes:
 def _answer(shown: AnswerEvent) -> tuple[bytes, bytes]:
     event = shown.event
     if event.type is EventType.chunk:
-        text = "".join([_text(part) for part in event.parts])
+        text = text_of(event)
         return b"token", _token(shown, text) if text else b""
     if event.type is EventType.snapshot:
-        return b"token", _token(shown, _decode_stored(event.payload).text)
+        return b"token", _token(shown, stored_text(event.payload))
     if event.type is EventType.execution_restarted:
         return b"token", _encode({**_names(shown), "token": "", "reset": True})
+    if event.type is EventType.progress:
+        return _progress(shown, event)
     if event.type in _CALLS:
         return event.type.encode(), _call(shown, event)
     return b"", b""
@@ -90,23 +87,25 @@ def _token(shown: AnswerEvent, text: str) -> bytes:
     )
 
 
-def _text(chunk: bytes) -> str:
-    try:
-        choices = _decode_chunk(chunk).choices
-    except msgspec.MsgspecError:
-        return ""
-    content = choices[0].delta.content if choices else None
-    return content if isinstance(content, str) else ""
-
-
 def _call(shown: AnswerEvent, event: Event) -> bytes:
     call = _decode_call(event.payload)
     told = {"toolCallId": call.call_id, "name": call.tool, "status": _CALLS[event.type]}
     return _encode({**_names(shown), **told})
 
 
+def _progress(shown: AnswerEvent, event: Event) -> tuple[bytes, bytes]:
+    """Of what is being read; of other waits there is nothing to be seen."""
+    told = _decode_progress(event.payload)
+    if told.attachment is None:
+        return b"", b""
+    state = {"attachment": told.attachment, "stage": told.stage, "done": told.done, "total": told.total}
+    error = {} if told.error is None else {"error": told.error}
+    return b"attachment_progress", _encode({**_names(shown), **state, **error})
+
+
 def _settled(shown: Settled) -> bytes:
-    message = MessageOut.of(shown.message, list(shown.calls)).model_dump(by_alias=True, mode="json")
+    out = MessageOut.of(shown.message, shown.calls, attachments=(), parts=shown.parts)
+    message = out.model_dump(by_alias=True, mode="json")
     return _encode({"executionId": shown.place.execution_id, **message})
 
 

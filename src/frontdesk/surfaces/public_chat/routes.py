@@ -1,6 +1,6 @@
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
+from fastapi import Body, Depends, Header, Path, Query, Request, Response
 
 from frontdesk.database.idempotency import MAX_KEY_LENGTH
 from frontdesk.errors import NotFoundError
@@ -9,14 +9,18 @@ from frontdesk.http.description import failures
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import PRINTABLE
 from frontdesk.http.parameters import known_id, mark_replayed
+from frontdesk.http.routing import hold
 from frontdesk.http.services import services
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.limits import limit_fields
 from frontdesk.kit.paging import MAX_LIMIT
 from frontdesk.public_chat.interfaces.models import ChatInterface
 from frontdesk.public_chat.interfaces.origins import frame_ancestors
 from frontdesk.public_chat.services import PublicChat
+from frontdesk.public_chat.sessions.models import TokenKind
 from frontdesk.public_chat.sessions.moments import parse_point
 from frontdesk.public_chat.sessions.opening import Visit
+from frontdesk.public_chat.sessions.tokens import find_digest
 from frontdesk.surfaces.public_chat.encoding import VisitorEncoder
 from frontdesk.surfaces.public_chat.schemas import (
     CancelIn,
@@ -30,9 +34,8 @@ from frontdesk.surfaces.public_chat.schemas import (
     SessionOpenedOut,
     Token,
 )
-from frontdesk.surfaces.public_chat.visiting import PREFLIGHT, Visited, VisitorRoute, cross_origin
+from frontdesk.surfaces.public_chat.visiting import PREFLIGHT, Visited, cross_origin, visitor_router
 
-PREFIX = "/public/chat-interfaces/"
 URGENT_PATHS = r"/public/chat-interfaces/[^/]+/(?:stream|executions/[^/]+/cancel)"
 _READING = failures(403, 404, 410, 422, 503)
 _WRITING = failures(400, 403, 404, 408, 409, 410, 413, 422, 429, 503)
@@ -46,10 +49,6 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "The session's events", "content": {"text/event-stream": {"schema": _EVENT}}},
     204: {"description": "All was seen, and the reader does not stay for more"},
 }
-
-
-async def _slug(slug: Annotated[str, Path()]) -> None:
-    """It has named the interface before."""
 
 
 async def _token_in_path(token: Annotated[str, Path(max_length=100)]) -> str:
@@ -67,12 +66,7 @@ async def _token(
     return token
 
 
-router = APIRouter(
-    prefix=f"{PREFIX}{{slug}}",
-    tags=["public chats"],
-    route_class=VisitorRoute,
-    dependencies=[Depends(_slug)],
-)
+router = visitor_router()
 PathToken = Annotated[str, Depends(_token_in_path)]
 NamedToken = Annotated[str, Depends(_token)]
 HeaderToken = Annotated[Token | None, Header(alias="X-Session-Token")]
@@ -113,7 +107,8 @@ async def open_session(
 async def send_visitor_message(
     request: Request, response: Response, visited: Visited, body: MessageIn, key: Key = None
 ) -> SentOut:
-    sent = await _chat(request).messages.send(visited, body.session_token, body.message, key=key)
+    brought = [one.brought() for one in body.attachments]
+    sent = await _chat(request).messages.send(visited, body.session_token, body.message, brought=brought, key=key)
     response.headers.update(limit_fields(sent.limit, sent.allowance))
     mark_replayed(response, replayed=sent.replayed)
     return SentOut(execution_id=sent.execution_id, thread_id=sent.thread_id)
@@ -134,6 +129,8 @@ async def follow_visitor_session(
     after: Annotated[str | None, Query(description="As Last-Event-ID, which wins")] = None,
 ) -> Response:
     point = parse_point(last_event_id or after)
+    visit = Holder(visited.principal, None, visit=find_digest(token, TokenKind.session))
+    hold(request, visit)
     reader = await _chat(request).feed.open(visited, token, after=point, stays=follow)
     if reader is None:
         return Response(status_code=204)
@@ -192,5 +189,8 @@ for below in (
     "/sessions/{token}/messages",
     "/sessions/{token}/end",
     "/executions/{execution_id}/cancel",
+    "/upload",
+    "/upload/{file_id}",
+    "/query",
 ):
     router.add_api_route(below, preflight, methods=["OPTIONS"], status_code=204, include_in_schema=False)

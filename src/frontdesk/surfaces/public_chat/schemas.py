@@ -1,18 +1,22 @@
 """Public chats on the wire, in camelCase. Unknown fields of a request are ignored: they have no effect."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
+from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.tool_calls.models import CallState, ToolCall
+from frontdesk.ports.language_model import PartKind
 from frontdesk.public_chat.interfaces.models import CoverType, PersistenceType, WidgetPosition, WidgetState
 from frontdesk.public_chat.sessions.identity import MAX_TOKEN_LENGTH
 from frontdesk.public_chat.sessions.models import ExecutionStatus, SessionStatus
 from frontdesk.public_chat.sessions.opening import Opened
 from frontdesk.public_chat.sessions.transcript import Said
+from frontdesk.surfaces.public_chat.file_schemas import AttachmentOut, Attachments, CitationOut
 
 Token = Annotated[str, StringConstraints(max_length=100)]
 CALL_STATUS = {
@@ -87,21 +91,23 @@ class MessageOut(_Wire):
     content: str
     status: MessageStatus
     timestamp: datetime
-    attachments: list[dict[str, Any]]
+    attachments: list[AttachmentOut]
     tool_calls: list[ToolCallOut]
-    citations: list[dict[str, Any]]
+    citations: list[CitationOut]
 
     @classmethod
-    def of(cls, message: Message, calls: list[ToolCall]) -> Self:
+    def of(
+        cls, message: Message, calls: Sequence[ToolCall], *, attachments: Sequence[AttachmentOut], parts: Sequence[Part]
+    ) -> Self:
         return cls(
             id=message.id,
             role=message.role,
             content=message.text,
             status=message.status,
             timestamp=message.created_at,
-            attachments=[],
+            attachments=list(attachments),
             tool_calls=[ToolCallOut.of(call) for call in calls],
-            citations=[],
+            citations=[CitationOut.of(part) for part in parts if part.kind is PartKind.citation],
         )
 
 
@@ -117,12 +123,18 @@ class MessagesOut(_Wire):
 
 
 def messages_out(said: Said) -> list[MessageOut]:
-    return [
-        MessageOut.of(
-            message, list(said.calls.get(message.execution_id or "", ())) if message.role is Role.assistant else []
-        )
-        for message in said.messages
-    ]
+    return [_message(message, said) for message in said.messages]
+
+
+def _message(message: Message, said: Said) -> MessageOut:
+    calls = said.calls.get(message.execution_id or "", ()) if message.role is Role.assistant else ()
+    brought = said.sources.get(message.id, ())
+    return MessageOut.of(
+        message,
+        calls,
+        attachments=[AttachmentOut.of(source, said.links.get(source.blob_key or "")) for source in brought],
+        parts=said.parts.get(message.id, ()),
+    )
 
 
 class SessionOpenedOut(_Wire):
@@ -155,11 +167,11 @@ class SessionOpenedOut(_Wire):
 
 
 class MessageIn(_Wire):
-    """`attachments` are not taken here."""
+    """`attachments` are read before the answer begins."""
 
     session_token: Token
     message: Annotated[str, StringConstraints(min_length=1, max_length=50_000, pattern=r"\S")]
-    attachments: Annotated[list[Any], Field(max_length=0)] = []
+    attachments: Attachments = []
 
 
 class SentOut(_Wire):

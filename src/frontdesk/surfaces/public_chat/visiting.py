@@ -8,18 +8,19 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends
+from fastapi import Depends, Path
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from frontdesk.errors import OriginNotAllowedError
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.plain_failures import PlainFailureRoute
-from frontdesk.http.routing import Declaration
+from frontdesk.http.routing import Declaration, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.public_chat.interfaces.origins import is_allowed, own_origin
 from frontdesk.public_chat.interfaces.published import Published
 
+PREFIX = "/public/chat-interfaces/"
 _CROSS_ORIGIN = "frontdesk.cross_origin"
 _ANY = {"Access-Control-Allow-Origin": "*"}
 _READABLE = {
@@ -61,6 +62,20 @@ Visited = Annotated[Published, Depends(VISITOR)]
 def cross_origin(request: Request) -> dict[str, str]:
     """The fields by which a browser shows the answer to the page (Fetch, 3.2). Never for requests with credentials."""
     return {**request.scope.get(_CROSS_ORIGIN, _ANY), **_READABLE}
+
+
+async def _slug(slug: Annotated[str, Path()]) -> None:
+    """It has named the interface before."""
+
+
+def visitor_router() -> DeclaredRouter:
+    """For routes below an interface's slug, which visitors ask."""
+    return DeclaredRouter(
+        f"{PREFIX}{{slug}}",
+        tag="public chats",
+        route_class=VisitorRoute,
+        dependencies=[Depends(_slug)],
+    )
 
 
 class VisitorRoute(PlainFailureRoute):

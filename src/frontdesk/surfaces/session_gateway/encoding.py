@@ -5,28 +5,13 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.answer import StoredText
 from frontdesk.conversation.messages.models import Message
 from frontdesk.conversation.sessions.moments import AnswerEvent, CallEvent, Moment, Snapshot
 from frontdesk.conversation.sessions.reports import Report
 from frontdesk.ports.thread_log import Event, EventType
+from frontdesk.surfaces.said import stored_text, text_of
 from frontdesk.surfaces.session_gateway.schemas import SessionMessageOut, SessionOut
 
-
-class _Delta(msgspec.Struct):
-    content: Any = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta = msgspec.field(default_factory=_Delta)
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
-
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_decode_stored = msgspec.json.Decoder(StoredText).decode
 _encode = msgspec.json.encode
 _STATES = {
     EventType.tool_call_started: "started",
@@ -66,10 +51,10 @@ def _wire(moment: Moment) -> tuple[bytes, bytes | None]:
 def _answer(shown: AnswerEvent) -> tuple[bytes, bytes | None]:
     event = shown.event
     if event.type is EventType.chunk:
-        text = "".join(_text(part) for part in event.parts)
+        text = text_of(event)
         return b"message_delta", _delta(shown, text) if text else None
     if event.type is EventType.snapshot:
-        return b"message_delta", _delta(shown, _decode_stored(event.payload).text)
+        return b"message_delta", _delta(shown, stored_text(event.payload))
     if event.type is EventType.execution_restarted:
         return b"message_delta", _delta(shown, "", is_reset=True)
     return b"tool", _call(event, execution_id=event.execution_id)
@@ -79,15 +64,6 @@ def _delta(shown: AnswerEvent, text: str, *, is_reset: bool = False) -> bytes:
     """With `reset` what the answer's text was so far is void."""
     body = {"message_id": shown.message_id, "execution_id": shown.event.execution_id, "text": text, "reset": is_reset}
     return _encode(body)
-
-
-def _text(chunk: bytes) -> str:
-    try:
-        choices = _decode_chunk(chunk).choices
-    except msgspec.MsgspecError:
-        return ""
-    content = choices[0].delta.content if choices else None
-    return content if isinstance(content, str) else ""
 
 
 def _call(event: Event, *, execution_id: str | None) -> bytes:

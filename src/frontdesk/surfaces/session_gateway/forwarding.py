@@ -20,8 +20,10 @@ from frontdesk.errors import (
     ToolFailedError,
     UnknownToolError,
 )
-from frontdesk.http.event_stream import SERVER_WIRE, Wire
+from frontdesk.http.event_stream import SERVER_WIRE, Wire, holder_of
+from frontdesk.http.revocations import Revocations
 from frontdesk.http.services import services
+from frontdesk.identity.holders import Holder
 from frontdesk.ports.tool_source import ToolCallError
 
 _FORWARDED = ("accept", "accept-language", "authorization", "traceparent")
@@ -88,14 +90,18 @@ class ForwardedResponse(Response):
     the back end down: no more is read than is taken. Needs a server that gives its `Wire`.
     """
 
-    def __init__(self, passage: Passage, exchange: AsyncExitStack) -> None:
+    def __init__(self, passage: Passage, exchange: AsyncExitStack, revocations: Revocations) -> None:
         self.background = None
+        self.holder: Holder | None = None
+        self._revocations = revocations
         self.status_code = passage.status
         self._passage = passage
         self._exchange = exchange
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as ASGI calls it
-        wire: Wire = scope[SERVER_WIRE]
+        self._wire: Wire = scope[SERVER_WIRE]
+        wire = self._wire
+        self.holder = holder_of(scope)
         headers = [
             (name.encode("latin-1"), value.encode("latin-1", "replace"))
             for name, value in self._passage.headers
@@ -105,6 +111,7 @@ class ForwardedResponse(Response):
             wire.watch(lambda: reading.cancel() if wire.lost else None)
             if wire.lost:
                 reading.cancel()
+            self._revocations.add(self)
             try:
                 async with self._exchange:
                     await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
@@ -115,3 +122,11 @@ class ForwardedResponse(Response):
                 _logger.warning("a forwarded answer broke off", kind=error.kind)
                 wire.abort()
                 await sleep_forever()  # until it is lost
+            finally:
+                self._revocations.remove(self)
+
+    def revoke(self) -> None:
+        self._wire.abort()
+
+    def readmit(self, holder: Holder) -> None:
+        """The call was permitted when it was made."""

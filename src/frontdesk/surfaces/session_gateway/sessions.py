@@ -8,7 +8,7 @@ from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import VisitorsIdempotency
 from frontdesk.http.parameters import known_id, mark_replayed
-from frontdesk.http.routing import PossibleVisitor, api_router, bearer_token
+from frontdesk.http.routing import DeclaredRouter, PossibleVisitor
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT
 from frontdesk.surfaces.session_gateway.encoding import SessionEncoder
@@ -21,7 +21,7 @@ from frontdesk.surfaces.session_gateway.schemas import (
     SessionOut,
 )
 
-router = api_router("/chat/sessions", tag="sessions")
+router = DeclaredRouter("/chat/sessions", tag="sessions")
 _TEXT = {"type": "string"}
 _EVENT = {
     "type": "object",
@@ -124,12 +124,5 @@ async def follow_session(
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
     held = services(request)
-    token = bearer_token(request)
-
-    async def admit() -> None:
-        await held.sessions.get(None if token is None else await held.tokens.authenticate(token), session_id)
-
-    reader = await held.session_feed.open(
-        caller, session_id, after=last_event_id, headers=headers_for_events(request), admit=admit
-    )
+    reader = await held.session_feed.open(caller, session_id, after=last_event_id, headers=headers_for_events(request))
     return EventStream(reader, SessionEncoder(), held.streams, is_endless=True)

@@ -9,13 +9,13 @@ from frontdesk.conversation.sessions.invoking import Wanted
 from frontdesk.errors import BadRequestError, SessionRequiredError
 from frontdesk.http.admission import waiting_elsewhere
 from frontdesk.http.description import problems
-from frontdesk.http.routing import PossibleVisitor, api_router
+from frontdesk.http.routing import DeclaredRouter, PossibleVisitor
 from frontdesk.http.services import services
 from frontdesk.ports.tool_source import Tool, ToolCallError
 from frontdesk.surfaces.session_gateway.forwarding import ForwardedResponse, headers_for_tools, told
 from frontdesk.surfaces.session_gateway.schemas import ToolOut, ToolResultOut, ToolsOut
 
-router = api_router("/agent/tools", tag="tools")
+router = DeclaredRouter("/agent/tools", tag="tools")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The back end's answer, with its own status, or what a tool gave that is no request to it",
@@ -62,7 +62,7 @@ async def invoke_tool(
         async with AsyncExitStack() as exchange:
             with waiting_elsewhere(request):
                 passage = await exchange.enter_async_context(invoker.forward(begun))
-            return ForwardedResponse(passage, exchange.pop_all())
+            return ForwardedResponse(passage, exchange.pop_all(), services(request).revocations)
     except ToolCallError as error:
         raise told(error) from error
 

@@ -7,12 +7,12 @@ from frontdesk.http.addresses import client_address, parse_networks
 from frontdesk.http.description import problems
 from frontdesk.http.idempotency import PossibleIdempotency
 from frontdesk.http.parameters import mark_replayed
-from frontdesk.http.routing import Caller, PossibleCaller, api_router, arrived_at, public
+from frontdesk.http.routing import Caller, DeclaredRouter, PossibleCaller, arrived_at, public
 from frontdesk.http.services import services
 from frontdesk.identity.tokens.models import TokenPair
 from frontdesk.surfaces.threads_api.account_schemas import LoginIn, RefreshIn, RegisterIn, TokenPairOut, UserOut
 
-router = api_router("/auth", tag="accounts")
+router = DeclaredRouter("/auth", tag="accounts")
 _NOT_STORED = {"Cache-Control": "no-store"}  # RFC 6749, 5.1
 
 

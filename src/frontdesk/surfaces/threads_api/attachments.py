@@ -6,13 +6,13 @@ from frontdesk.attachments.models import Attachment, owner_of
 from frontdesk.attachments.service import FileDraft
 from frontdesk.http.description import problems
 from frontdesk.http.parameters import known_id
-from frontdesk.http.routing import Caller, api_router
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.http.uploads import StreamedBody
 from frontdesk.identity.principal import Principal
 from frontdesk.surfaces.threads_api.attachment_schemas import AnnouncedOut, AttachmentOut, FileIn
 
-router = api_router("/attachments", tag="attachments")
+router = DeclaredRouter("/attachments", tag="attachments")
 _FORM = {
     "type": "object",
     "properties": {"file": {"type": "string", "format": "binary"}},

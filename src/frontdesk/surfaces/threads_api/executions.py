@@ -8,12 +8,12 @@ from frontdesk.conversation.tool_calls.inputs import CallPlace
 from frontdesk.conversation.tool_calls.making import told
 from frontdesk.conversation.tool_calls.models import ToolCall
 from frontdesk.http.description import problems
-from frontdesk.http.routing import Caller, api_router
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.surfaces.threads_api.parameters import ExecutionId, ThreadId
 from frontdesk.surfaces.threads_api.schemas import ApprovalIn, ExecutionWithCalls, ToolCallOut, ToolResultIn
 
-router = api_router("/threads/{thread_id}/executions/{execution_id}", tag="executions")
+router = DeclaredRouter("/threads/{thread_id}/executions/{execution_id}", tag="executions")
 _BRINGING = problems(400, 401, 403, 404, 409, 413, 422, 503)
 
 

@@ -10,7 +10,7 @@ from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream
 from frontdesk.http.idempotency import REPLAYED, Idempotency
 from frontdesk.http.parameters import PageQuery, known_id, mark_replayed
-from frontdesk.http.routing import Caller, api_router
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.ports.thread_log import Event
 from frontdesk.surfaces.threads_api.encoding import ThreadsApiEncoder, parse_last_event_id
@@ -26,7 +26,7 @@ from frontdesk.surfaces.threads_api.schemas import (
     RegenerateIn,
 )
 
-router = api_router("/threads/{thread_id}", tag="messages")
+router = DeclaredRouter("/threads/{thread_id}", tag="messages")
 URGENT_PATHS = r"/threads/[^/]+/executions/[^/]+/(stream|cancel)"  # resumes and stops go before what is new
 _SENDING = problems(400, 401, 403, 404, 408, 409, 413, 422, 503)
 _TEXT = {"type": "string"}

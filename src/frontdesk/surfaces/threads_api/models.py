@@ -1,11 +1,11 @@
 from fastapi import Request
 
 from frontdesk.http.description import problems
-from frontdesk.http.routing import Caller, api_router
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.surfaces.threads_api.schemas import ModelListOut
 
-router = api_router("/models", tag="models")
+router = DeclaredRouter("/models", tag="models")
 
 
 @router.get("", response_model=ModelListOut, responses=problems(401, 502, 503))

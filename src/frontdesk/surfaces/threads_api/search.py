@@ -3,13 +3,13 @@ from time import perf_counter
 from fastapi import Request
 
 from frontdesk.http.description import problems
-from frontdesk.http.routing import Caller, api_router
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.retrieval.repository import Filters, Scope
 from frontdesk.retrieval.service import Hit, Question
 from frontdesk.surfaces.threads_api.search_schemas import SearchIn, SearchOut
 
-router = api_router("/search", tag="search")
+router = DeclaredRouter("/search", tag="search")
 
 
 @router.post("/threads", response_model=SearchOut, responses=problems(400, 401, 403, 408, 413, 422, 503))

@@ -10,7 +10,7 @@ from frontdesk.conversation.threads.models import Thread
 from frontdesk.http.description import problems
 from frontdesk.http.idempotency import Idempotency
 from frontdesk.http.parameters import PageQuery, mark_replayed
-from frontdesk.http.routing import Caller, api_router
+from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT
 from frontdesk.surfaces.threads_api.parameters import ThreadId
@@ -25,11 +25,11 @@ from frontdesk.surfaces.threads_api.schemas import (
     ThreadWithMessages,
 )
 
-router = api_router("/threads", tag="threads")
+router = DeclaredRouter("/threads", tag="threads")
 _EXPORT: dict[int | str, dict[str, Any]] = {
     200: {"description": "The thread as a file", "content": {"application/json": {}, "text/markdown": {}}}
 }
-provider_router = api_router("/provider-threads", tag="provider threads")
+provider_router = DeclaredRouter("/provider-threads", tag="provider threads")
 
 
 @router.post("", status_code=201, response_model=ThreadOut, responses=problems(400, 401, 403, 408, 409, 413, 422, 503))

@@ -8,16 +8,17 @@ from starlette.requests import HTTPConnection
 
 from frontdesk import __version__
 from frontdesk.http.description import problems
-from frontdesk.http.routing import USER_OR_VISITOR, Declaration, api_router, bearer_token, public
+from frontdesk.http.routing import USER_OR_VISITOR, Declaration, DeclaredRouter, bearer_token, public
 from frontdesk.http.services import operations, services
 from frontdesk.http.sockets import Opening, held_socket, require_anonymous
-from frontdesk.identity.tickets import LIFE_SECONDS, VISITOR_KEY, Holder
+from frontdesk.identity.holders import Holder
+from frontdesk.identity.tickets import LIFE_SECONDS, VISITOR_KEY
 from frontdesk.surfaces.agent_input import LONGEST_NAME, is_name
 from frontdesk.surfaces.websocket_gateway.session import SocketSession
 
 _POLICY = 1008
-router = api_router("", tag="sockets")
-health_router = api_router("", tag="operations")
+router = DeclaredRouter("", tag="sockets")
+health_router = DeclaredRouter("", tag="operations")
 
 
 class TicketIn(BaseModel):
@@ -42,7 +43,7 @@ async def _admit_holder(connection: HTTPConnection) -> Holder | None:
     if token is None:
         require_anonymous(connection)
         return None
-    return Holder.of(await services(connection).tokens.standing(token))
+    return await services(connection).tokens.holder(token)
 
 
 TicketHolder = Annotated[Holder | None, Depends(Declaration(USER_OR_VISITOR.scheme_name, _admit_holder))]

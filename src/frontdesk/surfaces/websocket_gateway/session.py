@@ -25,6 +25,7 @@ from frontdesk.http.open_sockets import place_of
 from frontdesk.http.services import Services
 from frontdesk.http.socket_server import text_frame
 from frontdesk.http.sockets import NOT_ALLOWED, TRY_AGAIN, UNAUTHENTICATED, Opening
+from frontdesk.identity.holders import Holder
 from frontdesk.identity.principal import Principal, PrincipalKind
 from frontdesk.kit.time_limit import time_limit
 from frontdesk.ports.thread_log import Event, EventType
@@ -91,6 +92,11 @@ class SocketSession:
 
     def revoke(self) -> None:
         self.wire.close(UNAUTHENTICATED, "The credential does not count any more")
+
+    def readmit(self, holder: Holder) -> None:
+        if not self.holder.may_use_as(holder):
+            self.wire.close(RESTARTING, self._hint("What you may use has changed"))
+        self.holder = holder
 
     def send_away(self) -> None:
         retry = randint(*_RETRY_MILLISECONDS)  # noqa: S311  no secret
@@ -237,7 +243,7 @@ class SocketSession:
 
     def _advance(self) -> bool:
         """Write what there is, and wake the task for what else is to do; whether anything was written."""
-        if self.wire.paused:
+        if self.wire.paused and not self.wire.lost:  # who is lost while behind never catches up
             return False
         if self.blocked_since is not None:
             self.blocked_since, self._is_behind = None, True

@@ -1,0 +1,1 @@
+"""Real text in English and Russian, and questions whose answers are known: what Debian's packages carry."""

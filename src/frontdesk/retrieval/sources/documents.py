@@ -1,0 +1,113 @@
+"""The reading and the search of sources, opened when they are first needed: without any, nothing of them is loaded."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from sqlalchemy import Connection
+
+from frontdesk.database import Database
+from frontdesk.errors import ConfigurationError, FrontdeskError, UnavailableError
+from frontdesk.retrieval.errors import SourceStoppedError
+from frontdesk.retrieval.sources import repository as sources
+from frontdesk.retrieval.sources.models import FoundChunk, Source, SourceState
+
+if TYPE_CHECKING:  # numpy comes with them
+    from frontdesk.retrieval.sources.reading import Report, SourceReader
+    from frontdesk.retrieval.sources.search import SourceSearch
+
+
+_STOPPED = SourceStoppedError("Its reading was stopped; attach it again to have it read")
+
+
+class Opened(Protocol):
+    @property
+    def reader(self) -> "SourceReader": ...
+
+    @property
+    def search(self) -> "SourceSearch": ...
+
+    def close(self) -> None: ...
+
+
+class Documents:
+    """`opening` may be tried again; this closes what it gives. Without it nothing is read here, for the `reason`."""
+
+    def __init__(
+        self,
+        database: Database,
+        opening: Callable[[], Awaitable[Opened]] | None,
+        *,
+        reason: str = "Documents are not read here",
+    ) -> None:
+        self._database = database
+        self._opening = opening
+        self._reason = reason
+        self._held: Opened | None = None
+        self._lock = asyncio.Lock()
+
+    async def read_pending(self, thread_id: str, message_id: str, report: "Report") -> list[Source]:
+        """Read what a message has brought and nobody has read yet; all of the thread's sources as they are then.
+
+        Each that cannot be read has failed, with its reason; so has what an earlier message brought and what was not
+        read to its end, since its answer was stopped.
+        """
+
+        def all_of_it(connection: Connection) -> list[Source]:
+            return sources.list_of_thread(connection, thread_id)
+
+        known = await self._database.read(all_of_it)
+        waiting = [source for source in known if source.state is SourceState.pending]
+        if not waiting:
+            return known
+        pending = [source for source in waiting if source.message_id == message_id]
+        await self._fail([source for source in waiting if source.message_id != message_id], _STOPPED, report)
+        if pending:
+            await self._read(pending, report)
+        return await self._database.read(all_of_it)
+
+    async def find(self, session_id: str, question: str, *, count: int) -> list[FoundChunk]:
+        """Of this session alone, best first. Raises `UnavailableError`."""
+        opened = await self._open()
+        return await opened.search.find(session_id, question, count=count)
+
+    async def list_labelled(self, session_id: str, labels: Sequence[str]) -> list[FoundChunk]:
+        """The chunks of the session that have these labels, in their order; others are left out."""
+        found = await self._database.read(lambda connection: sources.list_labelled(connection, session_id, labels))
+        by_label = {chunk.label: chunk for chunk in found}
+        return [by_label[label] for label in labels if label in by_label]
+
+    async def _read(self, pending: Sequence[Source], report: "Report") -> None:
+        try:
+            opened = await self._open()
+        except UnavailableError as error:
+            await self._fail(pending, error, report)
+        else:
+            await opened.reader.read(pending, report)
+
+    async def _open(self) -> Opened:
+        if self._opening is None:
+            raise UnavailableError(self._reason, retry_after=60)
+        async with self._lock:
+            if self._held is None:
+                try:
+                    self._held = await self._opening()
+                except ConfigurationError as error:
+                    raise UnavailableError(error.detail, retry_after=60) from error
+        return self._held
+
+    async def _fail(self, pending: Sequence[Source], error: FrontdeskError, report: "Report") -> None:
+        def work(connection: Connection) -> None:
+            for source in pending:
+                sources.settle_failed(connection, source.id, code=error.code, message=error.detail)
+
+        if not pending:
+            return
+        await self._database.write(work)
+        for source in pending:
+            report(source, {"stage": "failed", "error": {"code": error.code, "message": error.detail}})
+
+    async def aclose(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
