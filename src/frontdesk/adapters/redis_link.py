@@ -26,10 +26,12 @@ class _Wire(asyncio.Protocol):
         self._whole: asyncio.Future[list[Any]] | None = None
         transport.set_protocol(self)
 
+    @property
+    def is_lost(self) -> bool:
+        return self._transport.is_closing()
+
     async def exchange(self, commands: bytes, count: int) -> list[Any]:
         """Raises `ConnectionError`."""
-        if self._transport.is_closing():
-            raise ConnectionResetError("the connection was lost since the last answer")
         self._answers, self._count = [], count
         self._whole = asyncio.get_running_loop().create_future()
         self._transport.write(commands)
@@ -99,7 +101,7 @@ class Link:
             whole = False
             try:
                 async with asyncio.timeout(within or self._timeout):
-                    wire = self._wire or await self._open()
+                    wire = await self._connected()
                     answers = await wire.exchange(packed, len(commands))
                 whole = True
             except TimeoutError as error:
@@ -114,6 +116,12 @@ class Link:
 
     async def aclose(self) -> None:
         await self._drop()
+
+    async def _connected(self) -> _Wire:
+        """One that was lost since the last answer fails nothing."""
+        if self._wire is not None and self._wire.is_lost:
+            await self._drop()
+        return self._wire or await self._open()
 
     async def _open(self) -> _Wire:
         self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis has it so
