@@ -32,6 +32,8 @@ class _Wire(asyncio.Protocol):
 
     async def exchange(self, commands: bytes, count: int) -> list[Any]:
         """Raises `ConnectionError`."""
+        if self.is_lost:
+            raise ConnectionResetError("the connection was lost since the last answer")
         self._answers, self._count = [], count
         self._whole = asyncio.get_running_loop().create_future()
         self._transport.write(commands)
@@ -101,7 +103,7 @@ class Link:
             whole = False
             try:
                 async with asyncio.timeout(within or self._timeout):
-                    wire = await self._connected()
+                    wire = self._wire or await self._open()
                     answers = await wire.exchange(packed, len(commands))
                 whole = True
             except TimeoutError as error:
@@ -114,14 +116,15 @@ class Link:
                     await self._drop()
         return answers
 
+    async def renew(self) -> None:
+        """Have a connection that was lost since the last answer fail nothing. For who need not know that Redis may be
+        another one now.
+        """
+        if self._wire is not None and self._wire.is_lost and not self._turn.locked():
+            await self._drop()
+
     async def aclose(self) -> None:
         await self._drop()
-
-    async def _connected(self) -> _Wire:
-        """One that was lost since the last answer fails nothing."""
-        if self._wire is not None and self._wire.is_lost:
-            await self._drop()
-        return self._wire or await self._open()
 
     async def _open(self) -> _Wire:
         self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis has it so

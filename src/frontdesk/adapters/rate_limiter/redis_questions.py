@@ -75,6 +75,7 @@ class Questions:
 
     async def _exchange(self, commands: Sequence[_Command]) -> list[Any]:
         """What Redis says to each, or how it refuses it. Raises `LinkLostError`, also when it refuses them all."""
+        await self._link.renew()
         told = await self._link.ask_all(commands)
         lacking = [number for number, one in enumerate(told) if _lacks_script(one)]
         if lacking:  # it forgets them when it starts
