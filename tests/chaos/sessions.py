@@ -125,10 +125,11 @@ async def measure_invocations(server: Server, *, at_once: int, rounds: int) -> b
         return (time.perf_counter() - begun) * 1000 - milliseconds
 
     async def run(one: Any) -> list[float]:
-        async def caller(session_id: str) -> list[float]:
-            return [await timed(one, session_id) for _ in range(rounds)]
+        async def caller(number: int) -> list[float]:
+            await asyncio.sleep(number / at_once * BACK_END_MILLISECONDS[-1] / 1000)  # not all in one moment
+            return [await timed(one, ids[number]) for _ in range(rounds)]
 
-        return [took for taken in await asyncio.gather(*map(caller, ids)) for took in taken]
+        return [took for taken in await asyncio.gather(*map(caller, range(at_once))) for took in taken]
 
     await run(through)
     own, busy = await run(direct), server.cpu_seconds
