@@ -1,4 +1,4 @@
-"""Sockets beside event streams of the same server: what a token costs on each, how late it comes, and what a socket
+"""Sockets beside event streams of the same program: what a token costs on each, how late it comes, and what a socket
 holds that stands still.
 
 Each answer is begun on its own wire: by a message over the socket, or by the request that streams. Ratios are made
