@@ -14,6 +14,8 @@ from frontdesk.errors import ConfigurationError, UnavailableError
 from frontdesk.kit.clock import Clock
 
 _LACKING = "NOSCRIPT"
+# RuntimeError is what uvloop says to who writes on a connection that was reset.
+_FAILURES = (LinkLostError, RuntimeError)
 _Command = tuple[str | int, ...]
 
 
@@ -25,7 +27,7 @@ class Questions:
             self._link = Link(url, timeout=patience)
         except ValueError as error:
             raise ConfigurationError("CHAT_REDIS_URL is not a Redis URL, such as redis://HOST:PORT/0") from error
-        self._breaker = CircuitBreaker(clock, server="Redis", failures=(LinkLostError,), patience=patience)
+        self._breaker = CircuitBreaker(clock, server="Redis", failures=_FAILURES, patience=patience)
         self._waiting: list[tuple[_Command, asyncio.Future[Any]]] = []
         self._asking: asyncio.Task[None] | None = None
 
@@ -57,24 +59,24 @@ class Questions:
     async def _ask_together(self, asked: Sequence[tuple[_Command, asyncio.Future[Any]]]) -> None:
         try:
             told = await self._breaker.run(lambda: self._exchange([command for command, _ in asked]))
-        except UnavailableError as error:
-            told = [error] * len(asked)
         except asyncio.CancelledError:
             for _, answer in asked:
                 answer.cancel()
             raise
+        except Exception as error:  # noqa: BLE001  the task's boundary: whoever waits is told
+            told = [error] * len(asked)
         for (_, answer), one in zip(asked, told, strict=True):
             if answer.done():
                 continue
-            if isinstance(one, UnavailableError):
+            if isinstance(one, Exception):
                 answer.set_exception(one)
-            elif isinstance(one, Exception):
-                answer.set_exception(UnavailableError(f"Redis refuses: {one}"))
             else:
                 answer.set_result(one)
 
     async def _exchange(self, commands: Sequence[_Command]) -> list[Any]:
-        """What Redis says to each, or how it refuses it. Raises `LinkLostError`, also when it refuses them all."""
+        """What Redis says to each, or `UnavailableError` where it refuses. Raises `LinkLostError`, also when it refuses
+        them all.
+        """
         await self._link.renew()
         told = await self._link.ask_all(commands)
         lacking = [number for number, one in enumerate(told) if _lacks_script(one)]
@@ -86,7 +88,7 @@ class Questions:
         refused = [one for one in told if isinstance(one, Exception)]
         if refused and len(refused) == len(told):
             raise LinkLostError(str(refused[0]))
-        return told
+        return [UnavailableError(f"Redis refuses: {one}") if isinstance(one, Exception) else one for one in told]
 
 
 def _lacks_script(told: object) -> bool:
