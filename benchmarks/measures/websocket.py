@@ -1,4 +1,4 @@
-"""Sockets beside event streams of the same server: what a token costs on each, how late it comes, and what a socket
+"""Sockets beside event streams of the same program: what a token costs on each, how late it comes, and what a socket
 holds that stands still.
 
 Each answer is begun on its own wire: by a message over the socket, or by the request that streams. Ratios are made
@@ -72,12 +72,14 @@ async def _firehose(server: Frontdesk, table: Table, model: str, bench: Bench) -
 
 
 async def _window(
-    server: Frontdesk, begin: Callable[[str, Recorder], Awaitable[Connection | SocketConnection]], seconds: float
+    server: Frontdesk,
+    begin: Callable[[Frontdesk, str, Recorder], Awaitable[Connection | SocketConnection]],
+    seconds: float,
 ) -> Recorder:
     recorder, start = Recorder(), time.monotonic()
     opened = []
     for number, thread in enumerate(await server.threads(STREAMS)):
-        opened.append(await begin(thread, recorder))
+        opened.append(await begin(server, thread, recorder))
         await asyncio.sleep(max(0.0, start + number / OPENED_PER_SECOND - time.monotonic()))
     await asyncio.sleep(WARM_UP_SECONDS)
     recorder.open = True
@@ -91,21 +93,23 @@ async def _window(
     return recorder
 
 
-async def _paced(server: Frontdesk, table: Table, model: str, bench: Bench) -> None:
+async def _paced(bench: Bench, table: Table, model: str) -> None:
+    """Each way has a server of its own: the second would have to live with what the first has left in memory."""
     seconds = bench.of(*SECONDS)
 
-    async def stream(thread: str, recorder: Recorder) -> Connection:
+    async def stream(server: Frontdesk, thread: str, recorder: Recorder) -> Connection:
         connection = await Connection.open(server.port, recorder)
         connection.begin(server.stream_request(thread, model))
         return connection
 
-    async def socket(thread: str, recorder: Recorder) -> SocketConnection:
+    async def socket(server: Frontdesk, thread: str, recorder: Recorder) -> SocketConnection:
         connection = await SocketConnection.open(server.port, thread, token=server.token(), recorder=recorder)
         connection.ask()
         return connection
 
     for name, begin in ((SSE, stream), (SOCKETS, socket)):
-        recorder = await _window(server, begin, seconds)
+        async with _server(bench, model) as server:
+            recorder = await _window(server, begin, seconds)
         delays = [delay / 1e6 for delay in recorder.delays]
         table.add(
             name,
@@ -140,12 +144,13 @@ async def measure(bench: Bench) -> Rows:
     tokens = ceil(
         (STREAMS / OPENED_PER_SECOND + WARM_UP_SECONDS + bench.of(*SECONDS) + MARGIN_SECONDS) * 1000 / PAUSE_MS
     )
+    firehose = f"scripted?tokens={TOKENS}"
     paced = f"scripted?tokens={tokens}&pause_ms={PAUSE_MS}&stamp=1"
-    for model, take in ((f"scripted?tokens={TOKENS}", _firehose), (paced, _paced)):
-        async with _server(bench, model) as server:
-            for number in range(rounds):
-                say(f"  round {number + 1}")
-                await take(server, table, model, bench)
+    for number in range(rounds):
+        say(f"  round {number + 1}")
+        async with _server(bench, firehose) as server:
+            await _firehose(server, table, firehose, bench)
+        await _paced(bench, table, paced)
     async with _server(bench, paced) as server:  # one that has not held more before
         await _idle(server, table)
     return table.rows()

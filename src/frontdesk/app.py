@@ -119,6 +119,9 @@ def build_http(settings: Settings, *, lifespan: Lifespan | None = None, role: Ro
 
 
 def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
+    """A request is looked for in this order, so that what is asked often comes first."""
+    for module in (sessions, tools):
+        include(http, module.router)
     for module in (
         accounts,
         threads,
@@ -138,8 +141,6 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
         include(http, module.router, prefix=settings.api_prefix)
     include(http, visitors_files.assets_router, prefix=settings.api_prefix)
     include(http, threads.provider_router, prefix=settings.api_prefix)
-    for module in (sessions, tools):
-        include(http, module.router)
     include(http, websocket_gateway.router, prefix=settings.api_prefix)
     http.router.routes.append(websocket_gateway.socket_route)
     include(http, llm_proxy.router)

@@ -53,12 +53,7 @@ async def prove_slow_readers(server: Server, *, readers: int) -> Findings:
     findings.expect(f"{cut - cut_before} of {readers} were cut", when=cut - cut_before == readers)
     findings.expect(f"{open_now} streams are still open", when=open_now == 0)
     each = (max(0, grown) + held) / readers
-    findings.at_most(f"a reader costs {each / 1024:.0f} KB", each, READER_BYTES)
-    findings.at_most(
-        f"others' time between tokens (p99) went from {paced:.3f} s to {paced_meanwhile:.3f} s",
-        paced_meanwhile,
-        max(paced * 1.5, paced + 0.05),
-    )
+    expect_bounded(findings, each, paced=paced, paced_meanwhile=paced_meanwhile)
     for transcript in random.sample(seen, min(readers, 5)):
         await follow(client, thread_id, execution_id, transcript, seconds=ANSWER_SECONDS)
         findings.expect("who resumed got other bytes", when=transcript.frames == complete.frames)
@@ -70,6 +65,16 @@ async def prove_slow_readers(server: Server, *, readers: int) -> Findings:
         "others, ms between tokens p99": paced_meanwhile * 1000,
     }
     return findings
+
+
+def expect_bounded(findings: Findings, each: float, *, paced: float, paced_meanwhile: float) -> None:
+    """`each` is what a reader costs in bytes; the times between others' tokens are in seconds."""
+    findings.at_most(f"a reader costs {each / 1024:.0f} KB", each, READER_BYTES)
+    findings.at_most(
+        f"others' time between tokens (p99) went from {paced:.3f} s to {paced_meanwhile:.3f} s",
+        paced_meanwhile,
+        max(paced * 1.5, paced + 0.05),
+    )
 
 
 async def _dribble(stream: SseStream) -> None:

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from chaos import slow_readers
 from chaos.findings import Findings
-from chaos.slow_readers import ANSWER_SECONDS, LARGE, PATIENCE_SECONDS, READER_BYTES, RECEIVE_BUFFER, pace
+from chaos.slow_readers import ANSWER_SECONDS, LARGE, PATIENCE_SECONDS, RECEIVE_BUFFER, expect_bounded, pace
 from harness.server import Server
 from harness.sockets import Socket, open_socket, text_of
 from harness.threads_client import ThreadsClient
@@ -51,12 +51,7 @@ async def prove_slow_sockets(server: Server, *, readers: int) -> Findings:
     findings.expect(f"{cut - cut_before} of {readers} were closed", when=cut - cut_before == readers)
     findings.expect(f"{open_now} sockets are still open", when=open_now == 0)
     each = (max(0, grown) + held) / readers
-    findings.at_most(f"a reader costs {each / 1024:.0f} KB", each, READER_BYTES)
-    findings.at_most(
-        f"others' time between tokens (p99) went from {paced:.3f} s to {paced_meanwhile:.3f} s",
-        paced_meanwhile,
-        max(paced * 1.5, paced + 0.05),
-    )
+    expect_bounded(findings, each, paced=paced, paced_meanwhile=paced_meanwhile)
     findings.counts |= {
         "sockets": readers,
         "KB a socket": each / 1024,

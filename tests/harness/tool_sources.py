@@ -31,7 +31,7 @@ PATHS = {"PYTHONPATH": f"{SOURCE}:{TESTS}"}
 MCP_PORTS = range(26_300, 26_400)
 MAX_BYTES = 100_000
 # Long enough for a busy machine to answer, and waited out by the tests of what never answers.
-PATIENCE = 3.0
+PATIENCE = 5.0
 CONTEXT = CallContext(idempotency_key="key")
 DECLARED = """
 defaults: {timeout_seconds: 3}

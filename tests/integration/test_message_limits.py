@@ -28,7 +28,6 @@ from harness.chatkit_server import World, files, settle
 from harness.conversations import Core, a_user, message_limits, open_core, until
 from harness.identities import settings_for
 from harness.model_stub import ModelStub
-from harness.rate_limiter_load import PATIENT
 from harness.served import served
 
 DAY = Tier(tokens_per_day=10_000)
@@ -55,7 +54,7 @@ async def test_two_hundred_at_once_are_a_hundred(limiter: InProcessRateLimiter) 
 
 async def test_two_hundred_at_once_are_a_hundred_over_several_processes(redis_server: RedisServer) -> None:
     """Each limiter is as a process of its own has it."""
-    limiters = [RedisRateLimiter(redis_server.url, SystemClock(), patience=PATIENT) for _ in range(4)]
+    limiters = [RedisRateLimiter(redis_server.url, SystemClock()) for _ in range(4)]
     try:
         every = [message_limits(limiter, Tier(messages_per_minute=100)) for limiter in limiters]
         admitted = (every[number % 4].admit(USER, asked=1) for number in range(200))

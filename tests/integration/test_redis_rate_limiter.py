@@ -284,6 +284,35 @@ async def test_the_server_throttles_over_redis_and_is_ready_without_it(
         assert (await client.post("/auth/login", json=wrong)).status_code == 401, "counted in the process from now"
 
 
+@pytest.mark.parametrize("error", [LookupError("nobody foresaw it"), RuntimeError("uvloop's")])
+async def test_whatever_breaks_between_redis_and_a_question_nobody_waits_for_ever(
+    limiter: RedisRateLimiter, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def broken(_commands: object) -> list[Any]:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(limiter._redis._link, "ask_all", broken)
+        async with asyncio.timeout(5):
+            asked = await asyncio.gather(*(limiter.hit(LIMIT, "a") for _ in range(3)), return_exceptions=True)
+    if isinstance(error, RuntimeError):
+        assert [getattr(one, "allowed", one) for one in asked] == [True] * 3, "counted in the process"
+    else:
+        assert asked == [error] * 3
+    assert (await limiter.hit(LIMIT, "b")).allowed, "and the next is asked"
+
+
+async def test_one_question_that_redis_refuses_fails_no_other(
+    limiter: RedisRateLimiter, redis_server: RedisServer
+) -> None:
+    async with Redis.from_url(redis_server.url) as redis:
+        await redis.set("chat-rate:calls:odd", "no list")
+    odd, even = await asyncio.gather(limiter.hit(LIMIT, "odd"), limiter.hit(LIMIT, "even"))
+    assert (odd.allowed, even.allowed) == (True, True)
+    async with Redis.from_url(redis_server.url) as redis:
+        assert await redis.llen("chat-rate:calls:even") == 1
+
+
 async def test_connections_that_were_cut_while_idle_fail_no_request(redis_server: RedisServer) -> None:
     """On the loop that the program runs on: it says so in a way of its own."""
 
@@ -293,9 +322,9 @@ async def test_connections_that_were_cut_while_idle_fail_no_request(redis_server
             limit = LIMIT
             assert (await limiter.hit(limit, "ann")).allowed
             proxy.reset_all()
-            connections = limiter._client.connection_pool._available_connections
+            wire = limiter._redis._link._wire
             async with asyncio.timeout(20):
-                while not all(c._writer.is_closing() for c in connections):  # noqa: ASYNC110  nobody is told
+                while wire is None or not wire.is_lost:  # noqa: ASYNC110  nobody is told
                     await asyncio.sleep(0.01)
             assert (await limiter.hit(limit, "ann")).allowed
             await limiter.aclose()

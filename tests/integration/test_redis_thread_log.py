@@ -9,8 +9,8 @@ import uvloop
 from redis.asyncio import Redis
 
 from deploy.parts.redis import RedisServer
+from frontdesk.adapters.redis_link import Link, LinkLostError
 from frontdesk.adapters.thread_log.redis import RedisThreadLog
-from frontdesk.adapters.thread_log.redis.link import Link, LinkLostError
 from frontdesk.conversation.feed import Feed
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import HeldClock, SystemClock

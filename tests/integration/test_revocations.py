@@ -169,6 +169,22 @@ async def test_a_suspension_by_another_process_ends_everything(
         await assert_goes_on(others)
 
 
+async def test_who_reads_slowly_is_sent_no_more_once_it_is_revoked(
+    sqlite_url: str, model_stub: ModelStub, back_end_stub: BackEndStub, tmp_path: Path
+) -> None:
+    more = {"tools_file": write_tools(tmp_path), "tool_max_response_bytes": 100_000_000}
+    settings = settings_of(sqlite_url, model_stub, api_base_url=back_end_stub.url, **more)
+    async with front(settings) as (here, admin), open_identity(settings) as identity:
+        eve = await newcomer(admin, "eve")
+        stream = (await here.flood(eve))["a tool"]
+        await asyncio.sleep(1)  # the server's machine holds megabytes by now
+        await identity.users.set_password((await eve.made("GET", "/auth/me"))["id"], "another horse battery")
+        await asyncio.sleep(2.5)  # longer than a round
+        with pytest.raises(ConnectionResetError):
+            await stream.read_all(seconds=SECONDS)
+        assert len(stream.body) < 500_000
+
+
 async def test_each_way_of_revoking_ends_what_is_open(sqlite_url: str, model_stub: ModelStub) -> None:
     settings = settings_of(sqlite_url, model_stub)
     async with front(settings) as (here, admin), served(settings) as elsewhere, open_identity(settings) as identity:

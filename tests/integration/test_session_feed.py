@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deploy.parts.redis import RedisServer
 from frontdesk.conversation.sessions.moments import parse_place
 from harness.callers import Caller, founder
 from harness.document_api import DocumentApi, document_api
@@ -220,6 +221,20 @@ async def test_a_message_reaches_every_feed(place: Place) -> None:
         for feed in feeds:
             ((name, shown, _),) = await read_until(feed, lambda event: event.type == "message")
             assert (name, shown) == ("message", said)
+
+
+async def test_a_feed_outlives_an_absence_of_redis(sqlite_url: str, redis_server: RedisServer) -> None:
+    async with session_gateway(settings_for(sqlite_url, redis_url=redis_server.url)) as visitor:
+        user = SessionCaller(visitor.client, visitor.root, (await founder(visitor.client)).headers)
+        session_id = await user.session()
+        async with user.feed(session_id) as feed:
+            await read_until(feed, is_snapshot)
+            await asyncio.to_thread(redis_server.stop)
+            await asyncio.sleep(1)  # the feed's reader is told at once that Redis is away
+            said = await user.say(session_id, "meanwhile")
+            await asyncio.to_thread(redis_server.start)
+            told = await read_until(feed, lambda event: event.type == "message")
+        assert [shown for _, shown, _ in told] == [said]
 
 
 async def test_a_deleted_session_ends_its_feeds(place: Place) -> None:

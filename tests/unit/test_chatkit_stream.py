@@ -53,6 +53,8 @@ class Wire:
     def abort(self) -> None:
         raise AssertionError("the connection is not to be dropped")
 
+    reset = abort
+
     def watch(self, changed: Callable[[], None]) -> None:
         """It never changes."""
 

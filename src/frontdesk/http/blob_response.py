@@ -66,7 +66,7 @@ class BlobResponse(Response):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             except TimeoutError:
                 if wire is not None:
-                    wire.abort()
+                    wire.reset()
                 return
             if wire is not None and wire.lost:
                 return

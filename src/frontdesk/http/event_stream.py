@@ -81,7 +81,11 @@ class Wire(Protocol):
     def write(self, body: bytes) -> None: ...
 
     def abort(self) -> None:
-        """Reset the connection, so that what is buffered for it is freed."""
+        """Close the connection without an end of the body. The reader gets what was sent before."""
+        ...
+
+    def reset(self) -> None:
+        """Close it and throw away what the reader has not taken, so that what is buffered for it is freed."""
         ...
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -237,12 +241,12 @@ class EventStream(Response, Generic[E]):
 
     def cut(self) -> None:
         """End a stream whose reader takes nothing."""
-        self._wire.abort()
+        self._wire.reset()
 
     def revoke(self) -> None:
         """What its reader has not taken is not theirs any more either."""
         if self._wire.paused:
-            self._wire.abort()
+            self._wire.reset()
         self._is_sent_away = True
         self._woken.set()
 

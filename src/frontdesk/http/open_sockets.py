@@ -151,7 +151,7 @@ class OpenSockets:
         if wire.partial_since is not None and now - wire.partial_since > self._message_seconds:
             wire.close(1008, "The message did not come in time")
         elif now - wire.heard_at > _SILENT_SECONDS:
-            wire.abort()
+            wire.reset()
         elif now - wire.heard_at > _PING_SECONDS:
             wire.ping()
         if not socket.is_idle and now - socket.wrote_at >= _LOOK_SECONDS:

@@ -18,6 +18,7 @@ from frontdesk.http.admission import ADMISSION, PLACE, Admission
 from frontdesk.http.event_stream import SERVER_WIRE
 from frontdesk.http.openai_errors import PREFIX, speaks_openai
 from frontdesk.http.problems import render
+from frontdesk.http.reset import reset
 
 HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
@@ -67,6 +68,9 @@ class ServerWire:
 
     def abort(self) -> None:
         self._cycle.transport.abort()
+
+    def reset(self) -> None:
+        reset(self._cycle.transport)
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._protocol.changed = changed

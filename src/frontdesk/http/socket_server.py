@@ -21,6 +21,7 @@ from websockets.server import ServerProtocol
 
 from frontdesk.errors import OverloadedError
 from frontdesk.http.admission import ADMISSION, PLACE, Admission, Place
+from frontdesk.http.reset import reset
 
 SOCKET_WIRE = "frontdesk.socket"
 LINGER_SECONDS = 5.0
@@ -87,7 +88,12 @@ class SocketWire:
         self._protocol.close(code, reason)
 
     def abort(self) -> None:
+        """Close the connection. The peer gets what was sent before."""
         self._protocol.transport.abort()
+
+    def reset(self) -> None:
+        """Close it and throw away what the peer has not taken."""
+        reset(self._protocol.transport)
 
 
 class GatewaySocket(WebSocketsSansIOProtocol):
@@ -279,7 +285,7 @@ class GatewaySocket(WebSocketsSansIOProtocol):
 
     def _leave_soon(self) -> None:
         if self.close_timer is None and not self.disconnected:
-            self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            self.close_timer = self.loop.call_later(LINGER_SECONDS, reset, self.transport)
 
 
 def _set(decided: "asyncio.Future[bool]", *, value: bool) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, TextClause, delete, insert, select, text
 
 from frontdesk.retrieval.models import IndexedMessage, messages, search_entries, threads
 from frontdesk.retrieval.trigrams import fold, owner_mark, trigrams_of
@@ -19,7 +19,7 @@ _MERGES = (
     text("INSERT INTO search_grams(search_grams, rank) VALUES ('merge', :pages)"),
 )
 _MERGED_PAGES = 200
-_WORK = 2  # changes that a merge with nothing left to do does not reach
+_WORK = 2  # changes that a merge of one index does not reach when it has nothing left to do
 
 
 class Analysis(msgspec.Struct, frozen=True):
@@ -72,10 +72,15 @@ def forget_removed(connection: Connection, *, begin: bool) -> bool:
     if connection.dialect.name != "sqlite":
         return False
     pages = -_MERGED_PAGES if begin else _MERGED_PAGES
+    worked = [_merge(connection, merge, pages) for merge in _MERGES]
+    return begin or any(worked)
+
+
+def _merge(connection: Connection, merge: TextClause, pages: int) -> bool:
+    """Whether there was something to do."""
     before = int(connection.scalar(_CHANGES) or 0)
-    for merge in _MERGES:
-        connection.execute(merge, {"pages": pages})
-    return begin or int(connection.scalar(_CHANGES) or 0) - before >= _WORK
+    connection.execute(merge, {"pages": pages})
+    return int(connection.scalar(_CHANGES) or 0) - before >= _WORK
 
 
 def list_indexable(connection: Connection, message_ids: Collection[str]) -> list[IndexedMessage]:

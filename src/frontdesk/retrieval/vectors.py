@@ -3,13 +3,13 @@
 Neither is needed for chat: while they cannot be used, nothing else stops.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from frontdesk.errors import ConfigurationError, SearchIndexError, UnavailableError
 from frontdesk.ports.embedder import Embedder, Vectors
 from frontdesk.ports.vector_index import Collection, Neighbour, VectorEntry, VectorIndex, Where
 from frontdesk.retrieval.models import Generation, IndexedMessage
+from frontdesk.retrieval.opened_once import OpenedOnce
 
 NAME = "messages"
 PASSAGE_LENGTH = 2_000  # of a longer message the beginning stands for the whole
@@ -23,26 +23,15 @@ class Meaning:
     """
 
     def __init__(self, opening: Opening | None, *, reason: str = "Search by meaning is not set up") -> None:
-        self._opening = opening
-        self._reason = reason
-        self._held: tuple[Embedder, VectorIndex] | None = None
-        self._lock = asyncio.Lock()
+        self._parts = OpenedOnce(opening, reason=reason)
 
     @property
     def is_configured(self) -> bool:
-        return self._opening is not None
+        return self._parts.is_configured
 
     async def open(self) -> tuple[Embedder, VectorIndex]:
         """Raises `UnavailableError` or `SearchIndexError`; the next call tries again."""
-        if self._opening is None:
-            raise UnavailableError(self._reason, retry_after=60)
-        async with self._lock:
-            if self._held is None:
-                try:
-                    self._held = await self._opening()
-                except ConfigurationError as error:
-                    raise UnavailableError(error.detail, retry_after=60) from error
-        return self._held
+        return await self._parts.get()
 
     async def made(self) -> dict[str, str | int]:
         """What is recorded with a generation that is filled here."""
@@ -98,7 +87,7 @@ class Meaning:
             await index.drop(collection_of(generation))
 
     async def aclose(self) -> None:
-        held, self._held = self._held, None
+        held = self._parts.take()
         if held is not None:
             await held[1].aclose()
 

@@ -97,6 +97,8 @@ class AnswerMessages:
 
     def calls(self) -> list[bytes]:
         """What is asked of the reader now, each once: to be called when all events that are there were encoded."""
+        if not self._asked:  # as it is with nearly every token
+            return []
         messages = [self._call(payload, key) for key, payload in self._asked.items()]
         self._told |= self._asked.keys()
         self._asked.clear()

@@ -33,17 +33,8 @@ from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventTy
 
 _FIRST_REPORTS_SECONDS = 1.0
 _CHECK_SECONDS = 15.0
-_SHOWN = frozenset(
-    {
-        EventType.chunk,
-        EventType.snapshot,
-        EventType.execution_restarted,
-        EventType.tool_call_started,
-        EventType.tool_call_completed,
-        EventType.tool_call_failed,
-        EventType.input_requested,
-    }
-)
+_CALLS = frozenset({EventType.tool_call_started, EventType.tool_call_completed, EventType.tool_call_failed})
+_SHOWN = _CALLS | {EventType.chunk, EventType.snapshot, EventType.execution_restarted, EventType.input_requested}
 _decode_message = msgspec.json.Decoder(Message).decode
 Changes = dict[str, Any]  # of a place
 
@@ -160,11 +151,9 @@ class SessionReader:
             self.close()
         for event in events:
             changes: Changes = {"log": event.cursor}
-            if event.type is not EventType.message_added:
+            if event.type in _CALLS:
                 self._show(moments, CallEvent(event), changes)
-                continue
-            message = _decode_message(event.payload)
-            if self._note(message):
+            elif event.type is EventType.message_added and self._note(message := _decode_message(event.payload)):
                 self._show(moments, message, changes)
 
     def _note(self, message: Message) -> bool:

@@ -4,7 +4,7 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, null, select, update
 
 from frontdesk.conversation.executions.models import ExecutionState, executions
 from frontdesk.conversation.tool_calls.models import (
@@ -21,6 +21,20 @@ from frontdesk.errors import NotFoundError
 from frontdesk.ports.language_model import Usage
 
 _ADD = Prepared(insert(tool_calls))
+_SETTLE = Prepared(
+    update(tool_calls)
+    .where(tool_calls.c.id == bindparam("of_id"), tool_calls.c.attempt == bindparam("of_attempt"))
+    .where(and_(*(tool_calls.c.state != state for state in sorted(SETTLED))))
+    .values(
+        state=bindparam("to_state"),
+        content=bindparam("result"),
+        error_code=bindparam("code"),
+        finished_at=bindparam("at"),
+        lease_until=null(),
+        decision=bindparam("decided"),
+    )
+    .returning(tool_calls)
+)
 _FAIL_OPEN = Prepared(
     update(tool_calls)
     .where(tool_calls.c.execution_id == bindparam("of_execution"), tool_calls.c.finished_at.is_(None))
@@ -174,21 +188,16 @@ def settle(
     decision: str | None = None,
 ) -> ToolCall | None:
     """Store its result unless it has one; None when it has."""
-    state = CallState.completed if error_code is None else CallState.failed
-    statement = (
-        update(tool_calls)
-        .where(tool_calls.c.id == call.id, tool_calls.c.state.not_in(SETTLED), tool_calls.c.attempt == call.attempt)
-        .values(
-            state=state,
-            content=content,
-            error_code=error_code,
-            finished_at=now,
-            lease_until=None,
-            decision=decision or call.decision,
-        )
-        .returning(tool_calls)
-    )
-    row = connection.execute(statement).mappings().one_or_none()
+    given = {
+        "of_id": call.id,
+        "of_attempt": call.attempt,
+        "to_state": CallState.completed if error_code is None else CallState.failed,
+        "result": content,
+        "code": error_code,
+        "at": now,
+        "decided": decision or call.decision,
+    }
+    row = _SETTLE.one_or_none(connection, given)
     return None if row is None else _call(row)
 
 

@@ -1,14 +1,14 @@
 """The reading and the search of sources, opened when they are first needed: without any, nothing of them is loaded."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection
 
 from frontdesk.database import Database
-from frontdesk.errors import ConfigurationError, FrontdeskError, UnavailableError
+from frontdesk.errors import FrontdeskError, UnavailableError
 from frontdesk.retrieval.errors import SourceStoppedError
+from frontdesk.retrieval.opened_once import OpenedOnce
 from frontdesk.retrieval.sources import repository as sources
 from frontdesk.retrieval.sources.models import FoundChunk, Source, SourceState
 
@@ -41,10 +41,7 @@ class Documents:
         reason: str = "Documents are not read here",
     ) -> None:
         self._database = database
-        self._opening = opening
-        self._reason = reason
-        self._held: Opened | None = None
-        self._lock = asyncio.Lock()
+        self._parts = OpenedOnce(opening, reason=reason)
 
     async def read_pending(self, thread_id: str, message_id: str, report: "Report") -> list[Source]:
         """Read what a message has brought and nobody has read yet; all of the thread's sources as they are then.
@@ -68,7 +65,7 @@ class Documents:
 
     async def find(self, session_id: str, question: str, *, count: int) -> list[FoundChunk]:
         """Of this session alone, best first. Raises `UnavailableError`."""
-        opened = await self._open()
+        opened = await self._parts.get()
         return await opened.search.find(session_id, question, count=count)
 
     async def list_labelled(self, session_id: str, labels: Sequence[str]) -> list[FoundChunk]:
@@ -79,22 +76,11 @@ class Documents:
 
     async def _read(self, pending: Sequence[Source], report: "Report") -> None:
         try:
-            opened = await self._open()
+            opened = await self._parts.get()
         except UnavailableError as error:
             await self._fail(pending, error, report)
         else:
             await opened.reader.read(pending, report)
-
-    async def _open(self) -> Opened:
-        if self._opening is None:
-            raise UnavailableError(self._reason, retry_after=60)
-        async with self._lock:
-            if self._held is None:
-                try:
-                    self._held = await self._opening()
-                except ConfigurationError as error:
-                    raise UnavailableError(error.detail, retry_after=60) from error
-        return self._held
 
     async def _fail(self, pending: Sequence[Source], error: FrontdeskError, report: "Report") -> None:
         def work(connection: Connection) -> None:
@@ -108,6 +94,6 @@ class Documents:
             report(source, {"stage": "failed", "error": {"code": error.code, "message": error.detail}})
 
     async def aclose(self) -> None:
-        held, self._held = self._held, None
+        held = self._parts.take()
         if held is not None:
             held.close()

@@ -91,11 +91,11 @@ class PassedOn(Response):
         self.end(ModelCallError("interrupted", "The server is going away"))
 
     def cut(self) -> None:
-        self._wire.abort()
+        self._wire.reset()
 
     def revoke(self) -> None:
         if self._wire.paused:
-            self._wire.abort()
+            self._wire.reset()
         self.end(ModelCallError("revoked", "The credential does not count any more"))
 
     def readmit(self, holder: Holder) -> None:

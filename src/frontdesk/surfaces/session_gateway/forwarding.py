@@ -126,7 +126,7 @@ class ForwardedResponse(Response):
                 self._revocations.remove(self)
 
     def revoke(self) -> None:
-        self._wire.abort()
+        self._wire.reset()
 
     def readmit(self, holder: Holder) -> None:
         """The call was permitted when it was made."""

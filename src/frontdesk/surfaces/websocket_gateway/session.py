@@ -273,12 +273,15 @@ class SocketSession:
             if answer.diverged:
                 messages.append(answer.void())
                 reader.again()
-            if not reader.more:
+            has_more = reader.more
+            if not has_more:
                 messages += answer.calls()
                 self._is_behind = False
             if messages:
                 self._write(*messages)
                 self._seq_told = answer.seq
+            if not has_more:
+                break
         return wrote
 
     def _ask(self, call: ToolCall | None) -> None:
@@ -297,8 +300,7 @@ class SocketSession:
         return self._messages
 
     def _write(self, *messages: bytes) -> None:
-        frames = [text_frame(message) for message in messages]
-        self.wire.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        self.wire.write(text_frame(messages[0]) if len(messages) == 1 else b"".join(map(text_frame, messages)))
         self.wrote_at = self._loop.time()
         if self.wire.paused:
             self.blocked_since = self.wrote_at

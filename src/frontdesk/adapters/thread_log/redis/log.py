@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from frontdesk.adapters.redis_link import Link, LinkLostError
 from frontdesk.adapters.thread_log.answer_log import START, AnswerFollower, AnswerLog, parse_cursor
 from frontdesk.adapters.thread_log.answer_logs import AnswerLogs
 from frontdesk.adapters.thread_log.redis import stream_format as form
-from frontdesk.adapters.thread_log.redis.link import Link, LinkLostError
 from frontdesk.adapters.thread_log.redis.reader import Reader, merge
 from frontdesk.adapters.thread_log.redis.writer import Writer
 from frontdesk.errors import UnavailableError

@@ -5,9 +5,9 @@ import secrets
 from collections.abc import Callable, Iterable
 from contextvars import Context
 
+from frontdesk.adapters.redis_link import Command, Link, LinkLostError
 from frontdesk.adapters.thread_log.answer_log import AnswerLog
 from frontdesk.adapters.thread_log.redis import stream_format as form
-from frontdesk.adapters.thread_log.redis.link import Command, Link, LinkLostError
 
 _BLOCK_SECONDS = 5.0
 _MOST_ENTRIES = 200  # of each stream in one read

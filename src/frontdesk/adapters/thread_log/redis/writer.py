@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import structlog
 
+from frontdesk.adapters.redis_link import Command, Link, LinkLostError
 from frontdesk.adapters.thread_log.answer_log import START, AnswerLog
 from frontdesk.adapters.thread_log.redis import stream_format as form
-from frontdesk.adapters.thread_log.redis.link import Command, Link, LinkLostError
 from frontdesk.errors import UnavailableError
 from frontdesk.ports.thread_log import Entry, Event
 

@@ -26,9 +26,13 @@ class _Wire(asyncio.Protocol):
         self._whole: asyncio.Future[list[Any]] | None = None
         transport.set_protocol(self)
 
+    @property
+    def is_lost(self) -> bool:
+        return self._transport.is_closing()
+
     async def exchange(self, commands: bytes, count: int) -> list[Any]:
         """Raises `ConnectionError`."""
-        if self._transport.is_closing():
+        if self.is_lost:
             raise ConnectionResetError("the connection was lost since the last answer")
         self._answers, self._count = [], count
         self._whole = asyncio.get_running_loop().create_future()
@@ -111,6 +115,13 @@ class Link:
                 if not whole:
                     await self._drop()
         return answers
+
+    async def renew(self) -> None:
+        """Have a connection that was lost since the last answer fail nothing. For who need not know that Redis may be
+        another one now.
+        """
+        if self._wire is not None and self._wire.is_lost and not self._turn.locked():
+            await self._drop()
 
     async def aclose(self) -> None:
         await self._drop()
