@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Path, Request
 from starlette.responses import RedirectResponse, Response
 
-from frontdesk.errors import FrontdeskError
+from frontdesk.errors import FrontdeskError, NotFoundError
 from frontdesk.http.routing import DeclaredRoute, DeclaredRouter, public
 from frontdesk.http.services import services
 from frontdesk.public_chat.interfaces.models import ChatInterface
@@ -25,7 +25,7 @@ Slug = Annotated[str, Path(max_length=64)]
 
 
 class PageRoute(DeclaredRoute):
-    """A failure is a page, too."""
+    """A failure is a page, too, for those who ask for pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -34,6 +34,8 @@ class PageRoute(DeclaredRoute):
             try:
                 return await handle(request)
             except FrontdeskError as error:
+                if not _is_browser(request):
+                    raise
                 ancestors = _ANYBODY if request.url.path.startswith(_EMBED) else UNFRAMED
                 return notice(
                     error.status, title=error.title, detail=error.detail, headers=error.headers, ancestors=ancestors
@@ -74,7 +76,10 @@ async def widget(request: Request, slug: Slug) -> Response:
 
 
 @router.get("/")
-async def home() -> Response:
+async def home(request: Request) -> Response:
+    """Leads people on; to programs there is nothing here."""
+    if not _is_browser(request):
+        raise NotFoundError
     return RedirectResponse(_CONSOLE_PATH)
 
 
@@ -95,6 +100,10 @@ async def console(request: Request, path: Annotated[str, Path()]) -> Response:  
 @router.get("/assets/{name}")
 async def asset(request: Request, name: Annotated[str, Path(max_length=200)]) -> Response:
     return services(request).built.response(request, name)
+
+
+def _is_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
 
 
 async def _interface(request: Request, slug: str) -> ChatInterface:
