@@ -21,7 +21,7 @@ define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up web up-scaled example-documents example-todo test check format bench bench-search chaos chaos-long histories locks clean
+.PHONY: help up web up-scaled example-documents example-todo test check check-server check-web format bench bench-search chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,11 +51,17 @@ test: $(VENV)/dev.installed $(CLIENTS) $(WEB) ## run the tests (ARGS="-k name" n
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.installed $(WEB_PACKAGES) ## everything that CI checks beside the tests: lint, format, types, layers, sizes
+	@$(MAKE) --no-print-directory -j 2 check-server check-web
+
+# The two have a core each. What they need is installed before, since packages are installed by one at a time.
+check-server:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/size_report.py
+
+check-web:
 	cd web && npm run --silent check
 
 format: $(VENV)/dev.installed $(WEB_PACKAGES) ## put the code into the house's format
