@@ -14,13 +14,14 @@ from frontdesk.ports.embedder import Vectors
 
 class DocumentChunk(msgspec.Struct, frozen=True, kw_only=True):
     """`content` stood from `start` to `end` of the document's text, in characters, on `page` (from 1) where it has
-    pages.
+    pages and below `heading` where it has headings, the outermost first.
     """
 
     content: str
     start: int
     end: int
     page: int | None = None
+    heading: str = ""
 
 
 class ChunkStore(Protocol):
