@@ -13,6 +13,7 @@ from frontdesk.extractor.chunks import ChunkSizes, chunk_text
 from frontdesk.ports.embedder import Vectors
 from frontdesk.retrieval.extract import Extractor
 from frontdesk.retrieval.fetch_url import LinkFetcher
+from frontdesk.retrieval.passages import passages_of
 from frontdesk.retrieval.pipeline import DocumentPipeline, File, Ingested, Link, NotIngested, Progress, Stage
 from harness import documents
 from harness.chunk_stores import MemoryChunkStore
@@ -91,7 +92,9 @@ async def test_files_and_links_become_chunks_that_can_be_found(tmp_path, package
     assert set(store.documents) == {"pdf", "link", "sheet"}
     chunks, vectors = store.documents["pdf"]
     assert {chunk.page for chunk in chunks} == {1, 2}
-    assert vectors.shape == (len(chunks), packaged.dimension)
+    assert all(
+        rows.shape == (len(passages_of(chunk)), packaged.dimension) for chunk, rows in zip(chunks, vectors, strict=True)
+    )
     asked = await packaged.embed_queries(["Price list: fox and bun"])
     best = {name: float((found[1] @ asked[0]).max()) for name, found in store.documents.items()}
     assert max(best, key=lambda name: best[name]) == "sheet"

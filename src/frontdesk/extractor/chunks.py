@@ -36,7 +36,7 @@ _SHORT = 4  # a section of less than this part of a chunk has none of its own
 class ChunkSizes(msgspec.Struct, frozen=True, kw_only=True):
     """In tokens. `overlap` is what a chunk repeats of the one before it, at most, and a sentence's part at least."""
 
-    tokens: int = 480
+    tokens: int = 960
     overlap: int = 80
 
     def __post_init__(self) -> None:

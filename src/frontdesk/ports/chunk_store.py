@@ -25,8 +25,8 @@ class DocumentChunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChunkStore(Protocol):
-    async def put(self, document: str, chunks: Sequence[DocumentChunk], vectors: Vectors) -> None:
-        """All chunks of the document with that id, in order, with a row of `vectors` for each. Durable on return,
-        all of them or none. What there was of the document is replaced.
+    async def put(self, document: str, chunks: Sequence[DocumentChunk], vectors: Sequence[Vectors]) -> None:
+        """All chunks of the document with that id, in order, each with its `vectors`, a row for each of its
+        passages. Durable on return, all of them or none. What there was of the document is replaced.
         """
         ...
