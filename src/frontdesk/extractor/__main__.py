@@ -7,6 +7,8 @@ import msgspec
 
 from frontdesk.extractor.chunks import chunk_text
 from frontdesk.extractor.confinement import confine
+from frontdesk.extractor.headings import Headings
+from frontdesk.extractor.kinds import HEADED
 from frontdesk.extractor.wire import Fault, Head, Order, RefusedError
 
 _PIECE_BYTES = 1_048_576
@@ -28,7 +30,8 @@ def _extracted(order: Order, confined: list[str]) -> tuple[Head, bytes]:
 
     try:
         text = read_document(_read(), order)
-        chunks = list(chunk_text(text.content, pages=text.pages, sizes=order.sizes))
+        headings = Headings(text.content if text.kind in HEADED else "")
+        chunks = list(chunk_text(text.content, pages=text.pages, sizes=order.sizes, headings=headings))
         head = Head(kind=text.kind, pages=text.pages, chunks=chunks, cut=text.cut, confined=confined)
         return head, text.content.encode()
     except RefusedError as error:

@@ -24,6 +24,10 @@ class Kind(StrEnum):
     text = "text/plain"
 
 
+HEADED = frozenset({Kind.docx, Kind.html, Kind.text})
+"""Those whose text is Markdown, or may be."""
+
+
 def read_as(head: bytes) -> str:
     """The media type as which its reader takes it, by the first `HEAD_BYTES`; `UNKNOWN` when nothing is known of it.
 

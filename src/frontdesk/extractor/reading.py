@@ -1,5 +1,6 @@
 """From the bytes of a document to its text, page by page where it has pages."""
 
+import re
 from itertools import pairwise
 
 import kreuzberg
@@ -13,13 +14,12 @@ from frontdesk.kit.media_types import HEAD_BYTES
 
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 _PAGED = {Kind.pdf, Kind.pptx}
-_CONFIGURATION = kreuzberg.ExtractionConfig(
-    use_cache=False,
-    enable_quality_processing=False,
-    pages=kreuzberg.PageConfig(extract_pages=True),
-    postprocessor=kreuzberg.PostProcessorConfig(enabled=False),
-    concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
-)
+# Its plain text leaves out headings' levels, and lists of definitions altogether.
+_FORMATS = {Kind.html: "markdown", Kind.docx: "markdown"}
+_HEAD = re.compile(r"</?head\b[^>]{0,200}>", re.IGNORECASE)
+_TITLE = re.compile(r"(</?)title\b[^>]{0,200}>", re.IGNORECASE)
+_TABLE = re.compile(r"^\|.*\|$", re.MULTILINE)
+_PADDING = re.compile(r" {2,}|(?<=---)-+")
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ def read_document(data: bytes, order: Order) -> Text:
         case Kind.json:
             parts = [readable_json(decoded(data), order.max_characters)]
         case Kind.html:
-            parts = _parsed(decoded_html(data).encode(errors="replace"), kind)
+            parts = _parsed(_titled(decoded_html(data)).encode(errors="replace"), kind)
         case _:
             parts = _parsed(data, kind)
     return _limited(kind, parts, order.max_characters)
@@ -63,15 +63,36 @@ def _kind_of(data: bytes, order: Order) -> Kind:
 def _parsed(data: bytes, kind: Kind) -> list[str]:
     """The pages, or one part for what has none."""
     try:
-        result = kreuzberg.extract_bytes_sync(data, kind.value, _CONFIGURATION)
+        result = kreuzberg.extract_bytes_sync(data, kind.value, _configuration(_FORMATS.get(kind, "plain")))
     except (kreuzberg.KreuzbergError, kreuzberg.ValidationError) as error:
         raise _refusal(str(error)) from error
     boundaries = (result.metadata.get("pages") or {}).get("boundaries") if kind in _PAGED else None
     if not boundaries:
-        return [result.content]
+        return [_TABLE.sub(_unpadded, result.content) if kind in _FORMATS else result.content]
     content = result.content.encode()
     starts = sorted({0, *(int(boundary["byte_start"]) for boundary in boundaries[1:MAX_PAGES])})
     return [content[start:end].decode(errors="ignore") for start, end in pairwise([*starts, len(content)])]
+
+
+def _configuration(output: str) -> kreuzberg.ExtractionConfig:
+    return kreuzberg.ExtractionConfig(
+        use_cache=False,
+        enable_quality_processing=False,
+        output_format=output,
+        pages=kreuzberg.PageConfig(extract_pages=True),
+        postprocessor=kreuzberg.PostProcessorConfig(enabled=False),
+        concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
+    )
+
+
+def _titled(page: str) -> str:
+    """With its title as its first heading: of a head the library makes a preamble of all it says to programs."""
+    return _TITLE.sub(r"\1h1>", _HEAD.sub("", page, count=2), count=2)
+
+
+def _unpadded(row: re.Match[str]) -> str:
+    """Its columns are not as wide as their widest cell."""
+    return _PADDING.sub(lambda found: " " if found[0].isspace() else "", row[0])
 
 
 def _refusal(message: str) -> RefusedError:

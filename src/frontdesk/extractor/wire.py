@@ -7,7 +7,7 @@ import msgspec
 from frontdesk.extractor.chunks import ChunkSizes, Span
 from frontdesk.extractor.kinds import Kind
 
-MAX_HEAD_BYTES = 2_097_152
+MAX_HEAD_BYTES = 8_388_608
 MAX_PAGES = 20_000
 
 

@@ -14,18 +14,19 @@ from frontdesk.ports.embedder import Vectors
 
 class DocumentChunk(msgspec.Struct, frozen=True, kw_only=True):
     """`content` stood from `start` to `end` of the document's text, in characters, on `page` (from 1) where it has
-    pages.
+    pages and below `heading` where it has headings, the outermost first.
     """
 
     content: str
     start: int
     end: int
     page: int | None = None
+    heading: str = ""
 
 
 class ChunkStore(Protocol):
-    async def put(self, document: str, chunks: Sequence[DocumentChunk], vectors: Vectors) -> None:
-        """All chunks of the document with that id, in order, with a row of `vectors` for each. Durable on return,
-        all of them or none. What there was of the document is replaced.
+    async def put(self, document: str, chunks: Sequence[DocumentChunk], vectors: Sequence[Vectors]) -> None:
+        """All chunks of the document with that id, in order, each with its `vectors`, a row for each of its
+        passages. Durable on return, all of them or none. What there was of the document is replaced.
         """
         ...

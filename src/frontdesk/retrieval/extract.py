@@ -19,7 +19,8 @@ import msgspec
 
 import frontdesk
 from frontdesk.errors import UnavailableError
-from frontdesk.extractor.chunks import ChunkSizes
+from frontdesk.extractor.chunks import ChunkSizes, Span
+from frontdesk.extractor.headings import MAX_HEADING_CHARACTERS
 from frontdesk.extractor.kinds import Kind
 from frontdesk.extractor.wire import MAX_HEAD_BYTES, Fault, Head, Order
 from frontdesk.ports.chunk_store import DocumentChunk
@@ -204,6 +205,11 @@ def _ascending(offsets: list[int]) -> bool:
     return all(a <= b for a, b in pairwise(offsets))
 
 
+def _is_within(span: Span, length: int) -> bool:
+    has_place = 0 <= span.start < span.end <= length
+    return has_place and len(span.heading) <= MAX_HEADING_CHARACTERS and "\x00" not in span.heading
+
+
 def _death(name: str, status: int, complaint: bytearray) -> DocumentError:
     if status in _OUT_OF_TIME:
         return DocumentTooSlowError(name)
@@ -224,10 +230,16 @@ def _told(name: str, answer: bytearray) -> Extracted:
         raise _ERRORS[head.fault](name, head.problem)
     if head.kind is None or "\x00" in content or not _ascending([0, *head.pages, len(content)]):
         raise BrokenDocumentError(name, "Its reader does not tell its text")
-    if not all(0 <= span.start < span.end <= len(content) for span in head.chunks):
+    if not all(_is_within(span, len(content)) for span in head.chunks):
         raise BrokenDocumentError(name, "Its reader does not tell its text")
     chunks = [
-        DocumentChunk(content=content[span.start : span.end], start=span.start, end=span.end, page=span.page)
+        DocumentChunk(
+            content=content[span.start : span.end],
+            start=span.start,
+            end=span.end,
+            page=span.page,
+            heading=span.heading,
+        )
         for span in head.chunks
     ]
     return Extracted(

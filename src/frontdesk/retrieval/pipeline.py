@@ -15,6 +15,7 @@ from frontdesk.ports.embedder import Embedder, Vectors
 from frontdesk.retrieval.errors import SourceError
 from frontdesk.retrieval.extract import Extracted, Extractor
 from frontdesk.retrieval.fetch_url import LinkFetcher
+from frontdesk.retrieval.passages import passages_of
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,9 @@ Report = Callable[[Progress], None]
 
 
 class DocumentPipeline:
-    """`batch` texts are embedded at once; in between others have their turn. To be used within one event loop."""
+    """The passages of `batch` chunks are embedded at once; in between others have their turn. To be used within one
+    event loop.
+    """
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class DocumentPipeline:
         embedder: Embedder,
         store: ChunkStore,
         scratch: Path,
-        batch: int = 16,
+        batch: int = 8,
     ) -> None:
         self._extractor = extractor
         self._fetcher = fetcher
@@ -125,10 +128,15 @@ class DocumentPipeline:
             # To remove a large file takes its time.
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
-    async def _embedded(self, document: str, chunks: Sequence[DocumentChunk], report: Report) -> Vectors:
-        made = []
+    async def _embedded(self, document: str, chunks: Sequence[DocumentChunk], report: Report) -> list[Vectors]:
+        made: list[Vectors] = []
         for done in range(0, len(chunks), self._batch):
             report(Progress(document=document, stage=Stage.embedding, done=done, total=len(chunks)))
-            texts = [chunk.content for chunk in chunks[done : done + self._batch]]
-            made.append(await self._embedder.embed_passages(texts))
-        return await asyncio.to_thread(np.concatenate, made)
+            passages = await asyncio.to_thread(_passages, chunks[done : done + self._batch])
+            rows = await self._embedder.embed_passages([text for texts in passages for text in texts])
+            made += np.split(rows, np.cumsum([len(texts) for texts in passages])[:-1])
+        return made
+
+
+def _passages(chunks: Sequence[DocumentChunk]) -> list[list[str]]:
+    return [passages_of(chunk) for chunk in chunks]

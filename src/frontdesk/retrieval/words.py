@@ -48,11 +48,6 @@ def stems_of(text: str) -> list[str]:
     return stems
 
 
-def stem_set(text: str) -> set[str]:
-    """All of them, in no order."""
-    return {stem for word in set(_WORD.findall(text)) if (stem := stem_of(word))}
-
-
 def asked_stems(question: str, *, limit: int) -> list[str]:
     """Each stem of a question once; words that say nothing are left out unless there are no others."""
     telling: dict[str, None] = {}

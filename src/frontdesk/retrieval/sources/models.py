@@ -54,6 +54,7 @@ chat_interface_message_chunks = Table(
     Column("content", Text, nullable=False),
     Column("metadata", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("words", LargeBinary),
     Index("ix_chat_interface_message_chunks_session_id", "session_id"),
     Index("ix_chat_interface_message_chunks_thread_id", "thread_id"),
     Index("ix_chat_interface_message_chunks_source_id_chunk_index", "source_id", "chunk_index", unique=True),
@@ -107,6 +108,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     chunk_count: int
     is_cut: bool
     created_at: datetime
+
+
+class Searchable(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session's chunks are compared by, in one order. `words` are missing where an older program stored them."""
+
+    ids: list[str]
+    vectors: list[bytes]
+    words: list[bytes | None]
 
 
 class FoundChunk(msgspec.Struct, frozen=True, kw_only=True):

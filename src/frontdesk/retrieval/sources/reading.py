@@ -21,6 +21,7 @@ from frontdesk.ports.embedder import Embedder, Vectors
 from frontdesk.retrieval.errors import BrokenDocumentError, SessionFullError, SourceError, SourceTooSlowError
 from frontdesk.retrieval.extract import Extractor
 from frontdesk.retrieval.fetch_url import LinkFetcher
+from frontdesk.retrieval.passages import packed_words
 from frontdesk.retrieval.pipeline import DocumentPipeline, File, Link, NotIngested, Progress
 from frontdesk.retrieval.sources import repository as sources
 from frontdesk.retrieval.sources.models import MOST_CHUNKS, Source, SourceType
@@ -146,9 +147,9 @@ class _Store:
         self._database = database
         self._model = model
 
-    async def put(self, document: str, chunks: Sequence[DocumentChunk], vectors: Vectors) -> None:
+    async def put(self, document: str, chunks: Sequence[DocumentChunk], vectors: Sequence[Vectors]) -> None:
         """Raises `SessionFullError`. What was read of the same file or link before gives way."""
-        packed = packed_rows(vectors)
+        packed, words = await asyncio.to_thread(_packed, chunks, vectors)
 
         def work(connection: Connection) -> None:
             source = sources.lock(connection, document)
@@ -158,10 +159,14 @@ class _Store:
             sources.drop_chunks(connection, [one.id for one in known if _is_same(one, source)])
             if sources.count_chunks(connection, source.session_id) + len(chunks) > MOST_CHUNKS:
                 raise SessionFullError(source.source_name)
-            sources.add_chunks(connection, source, chunks, model=self._model, vectors=packed)
+            sources.add_chunks(connection, source, chunks, model=self._model, vectors=packed, words=words)
             sources.settle_ready(connection, source.id, chunks=len(chunks))
 
         await self._database.write(work)
+
+
+def _packed(chunks: Sequence[DocumentChunk], vectors: Sequence[Vectors]) -> tuple[list[bytes], list[bytes]]:
+    return packed_rows(vectors), [packed_words(chunk.content, chunk.heading) for chunk in chunks]
 
 
 def _is_same(one: Source, other: Source) -> bool:

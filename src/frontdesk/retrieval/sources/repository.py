@@ -11,6 +11,7 @@ from frontdesk.ports.chunk_store import DocumentChunk
 from frontdesk.retrieval.sources.models import (
     FoundChunk,
     NewSource,
+    Searchable,
     Source,
     SourceState,
     SourceType,
@@ -20,8 +21,8 @@ from frontdesk.retrieval.sources.models import (
 
 _sources, _chunks = chat_interface_message_sources, chat_interface_message_chunks
 _HAS_ANY = Prepared(select(_sources.c.id).where(_sources.c.thread_id == bindparam("of_thread")).limit(1))
-_VECTORS = Prepared(
-    select(_chunks.c.id, _chunks.c.vector)
+_SEARCHABLE = Prepared(
+    select(_chunks.c.id, _chunks.c.vector, _chunks.c.words)
     .where(_chunks.c.session_id == bindparam("of_session"), _chunks.c.embedding_model == bindparam("of_model"))
     .order_by(_chunks.c.id)
 )
@@ -117,8 +118,15 @@ def drop_chunks(connection: Connection, source_ids: Sequence[str]) -> None:
 
 
 def add_chunks(
-    connection: Connection, source: Source, chunks: Sequence[DocumentChunk], *, model: str, vectors: Sequence[bytes]
+    connection: Connection,
+    source: Source,
+    chunks: Sequence[DocumentChunk],
+    *,
+    model: str,
+    vectors: Sequence[bytes],
+    words: Sequence[bytes],
 ) -> None:
+    """`vectors` and `words` as `packed_rows` and `packed_words` make them, a row for each chunk."""
     common = {
         "session_id": source.session_id,
         "thread_id": source.thread_id,
@@ -136,22 +144,44 @@ def add_chunks(
             "chunk_index": index,
             "vector": vector,
             "content": chunk.content,
-            "metadata": {"start": chunk.start, "end": chunk.end, "page": chunk.page, "number": source.number},
+            "words": packed,
+            "metadata": {
+                "start": chunk.start,
+                "end": chunk.end,
+                "page": chunk.page,
+                "number": source.number,
+                "heading": chunk.heading,
+            },
         }
-        for index, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True))
+        for index, (chunk, vector, packed) in enumerate(zip(chunks, vectors, words, strict=True))
     ]
     connection.execute(insert(_chunks), rows)
 
 
-def list_vectors(connection: Connection, session_id: str, model: str) -> tuple[list[str], bytes]:
-    """The ids of all chunks of a session that this model embedded, and their vectors behind each other."""
-    rows = _VECTORS.all(connection, {"of_session": session_id, "of_model": model})
-    return [row["id"] for row in rows], b"".join([row["vector"] for row in rows])
+def list_searchable(connection: Connection, session_id: str, model: str) -> Searchable:
+    """All chunks of a session that this model embedded."""
+    rows = _SEARCHABLE.all(connection, {"of_session": session_id, "of_model": model})
+    return Searchable(
+        ids=[row["id"] for row in rows], vectors=[row["vector"] for row in rows], words=[row["words"] for row in rows]
+    )
+
+
+def list_without_words(connection: Connection, session_id: str) -> dict[str, tuple[str, str]]:
+    """Content and headings of those of a session's chunks, by their ids."""
+    lacking = (_chunks.c.session_id == session_id) & _chunks.c.words.is_(None)
+    rows = connection.execute(select(_chunks.c.id, _chunks.c.content, _chunks.c.metadata).where(lacking)).mappings()
+    return {row["id"]: (row["content"], row["metadata"].get("heading", "")) for row in rows}
+
+
+def set_words(connection: Connection, words: Mapping[str, bytes]) -> None:
+    statement = update(_chunks).where(_chunks.c.id == bindparam("of_chunk")).values(words=bindparam("packed"))
+    if words:
+        connection.execute(statement, [{"of_chunk": one, "packed": packed} for one, packed in words.items()])
 
 
 def list_chunks(connection: Connection, session_id: str, similarities: Mapping[str, float]) -> list[FoundChunk]:
     """Those of the session's that are named, with the similarity that each is named with. In no order."""
-    columns = [column for column in _chunks.c if column.name not in {"vector", "thread_id", "session_id"}]
+    columns = [column for column in _chunks.c if column.name not in {"vector", "words", "thread_id", "session_id"}]
     own = (_chunks.c.session_id == session_id) & _chunks.c.id.in_(similarities)
     return [_found(row, similarities[row["id"]]) for row in connection.execute(select(*columns).where(own)).mappings()]
 
@@ -176,7 +206,7 @@ def _found(row: Mapping[Any, Any], similarity: float) -> FoundChunk:
 def list_labelled(connection: Connection, session_id: str, labels: Sequence[str]) -> list[FoundChunk]:
     """Chunks of the session by `FoundChunk.label`, in no order, with no similarity."""
     places = [(int(number), int(chunk) - 1) for number, _, chunk in (label.partition(".") for label in labels)]
-    columns = [column for column in _chunks.c if column.name not in {"vector", "thread_id", "session_id"}]
+    columns = [column for column in _chunks.c if column.name not in {"vector", "words", "thread_id", "session_id"}]
     statement = (
         select(*columns)
         .join(_sources, _sources.c.id == _chunks.c.source_id)
