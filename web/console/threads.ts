@@ -37,17 +37,18 @@ export function threadsOf(account: Account) {
     return thread;
   }
 
-  async function rename(thread: Thread, title: string): Promise<void> {
-    await account.ask("PATCH", `/threads/${thread.id}`, { title });
-    threads.value = threads.value.map((each) => (each.id === thread.id ? { ...each, title } : each));
+  /** What the server knows already. */
+  function renamed(id: string, title: string | null): void {
+    threads.value = threads.value.map((each) => (each.id === id ? { ...each, title } : each));
   }
 
-  async function remove(thread: Thread): Promise<void> {
-    await account.ask("DELETE", `/threads/${thread.id}`);
+  /** Hidden, or erased with all that belongs to it. */
+  async function remove(thread: Pick<Thread, "id">, isErased = false): Promise<void> {
+    await account.ask("DELETE", `/threads/${thread.id}${isErased ? "?purge=true" : ""}`);
     threads.value = threads.value.filter((each) => each.id !== thread.id);
   }
 
-  return { threads, hasMore, load, loadMore, create, rename, remove };
+  return { threads, hasMore, load, loadMore, create, renamed, remove };
 }
 
 export async function modelsOf(account: Account, fallback: string[]): Promise<string[]> {
