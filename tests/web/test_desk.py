@@ -214,6 +214,33 @@ async def test_a_thread_is_named_tagged_exported_and_erased(olga: Caller, browse
         assert unexpected(seen) == []
 
 
+async def test_what_is_hidden_comes_back_or_is_erased(olga: Caller, browser: Browser) -> None:
+    kept, lost = await thread(olga, "Kept", "stay"), await thread(olga, "Lost", "go")
+    async with signed_in(browser, olga, f"threads/{kept}/details") as seen:
+        page, dialog = seen.page, seen.page.get_by_role("dialog")
+        await page.get_by_role("button", name="Hide", exact=True).click()
+        await dialog.get_by_role("button", name="Hide").click()
+        await expect(page.get_by_role("heading", name="Hidden conversations")).to_be_visible()
+        await expect(page.get_by_role("link", name="Kept", exact=True)).to_have_count(0)
+        await page.get_by_role("button", name="Hide Lost").focus()  # in the list, by the keyboard
+        await page.keyboard.press("Enter")
+        await expect(dialog.get_by_role("heading")).to_contain_text("Lost")
+        await page.keyboard.press("Tab")
+        await dialog.get_by_role("button", name="Hide").press("Enter")
+        await expect(page.get_by_role("link", name="Lost", exact=True)).to_have_count(0)
+        await page.reload()
+        await expect(page.get_by_role("button", name="Restore:")).to_have_count(2)
+        assert await seen.barriers() == []
+        await page.get_by_role("button", name="Restore: Kept").click()
+        await expect(page.get_by_role("link", name="Kept", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Erase: Lost").click()
+        await dialog.get_by_role("button", name="Erase").click()
+        await expect(page.get_by_text("Nothing is hidden.")).to_be_visible()
+        assert (await olga.send("GET", f"/threads/{kept}")).status_code == 200
+        assert_problem(await olga.send("GET", f"/threads/{lost}?include_deleted=true"), 404)
+        assert unexpected(seen) == []
+
+
 async def _downloaded(page: Page, button: str, suffix: str) -> str:
     async with page.expect_download() as downloading:
         await page.get_by_role("button", name=button).click()

@@ -27,6 +27,7 @@ const routes: RouteRecordRaw[] = [
     component: () => import("./threads/DetailsPage.vue"),
     props: true,
   },
+  { path: "/hidden", name: "hidden", component: () => import("./threads/HiddenPage.vue") },
   { path: "/search", name: "search", component: () => import("./search/SearchPage.vue") },
   { path: "/usage", name: "usage", component: () => import("./admin/UsagePage.vue") },
   { path: "/users", name: "users", component: () => import("./admin/UsersPage.vue"), meta: { isForAdmins: true } },
