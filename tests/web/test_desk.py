@@ -249,6 +249,36 @@ async def _downloaded(page: Page, button: str, suffix: str) -> str:
     return await asyncio.to_thread(Path(await download.path()).read_text)
 
 
+async def test_a_model_is_chosen_from_those_that_there_are(olga: Caller, browser: Browser) -> None:
+    made = await thread(olga, "Models", "one")
+    async with signed_in(browser, olga, f"threads/{made}") as seen:
+        page = seen.page
+        nothing = {"object": "list", "data": []}
+        await page.route("**/api/models", lambda route: route.fulfill(json=nothing))
+        await page.reload()
+        await expect(page.get_by_role("combobox", name="Model")).to_contain_text("spare-1")
+        await expect(page.get_by_role("combobox", name="Model").get_by_role("option")).to_have_count(3)
+        await page.unroute("**/api/models")
+        await page.reload()
+        await expect(page.get_by_role("combobox", name="Model")).not_to_contain_text("spare")
+        chosen = await page.get_by_role("combobox", name="Model").get_by_role("option").nth(1).inner_text()
+        await page.get_by_role("combobox", name="Model").select_option(chosen)
+        async with page.expect_request("**/messages") as asked:
+            await ChatPage(page).say("two")
+        assert (await asked.value).post_data_json["model"] == chosen
+
+
+async def test_a_thread_that_is_far_down_the_list_has_its_title(olga: Caller, browser: Browser) -> None:
+    async with signed_in(browser, olga) as seen:
+        page = seen.page
+        far = (await olga.made("POST", "/threads", json={"title": "Far away"}))["id"]
+        nothing = {"items": [], "page": 1, "limit": 50, "total": 0}
+        await page.route("**/api/threads?*", lambda route: route.fulfill(json=nothing))
+        await page.goto(address(olga, f"threads/{far}"))
+        await expect(page.get_by_role("heading", name="Far away")).to_be_visible()
+        await expect(page.get_by_role("link", name="Far away")).to_have_count(0)
+
+
 async def test_a_copy_is_read_by_anybody_until_it_is_ended(olga: Caller, browser: Browser) -> None:
     made = await thread(olga, "Shared maps", "show <b>me</b>", "# Big\n\n`code` and <script>alert(1)</script>")
     async with signed_in(browser, olga, f"threads/{made}/details") as seen, watched_page(browser) as reader:
