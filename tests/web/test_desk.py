@@ -45,7 +45,7 @@ async def client(module_database_url: str, model_stub: ModelStub) -> AsyncIterat
         search_tick_seconds=0.1,
         embedder="openai",
         embedding_api_base="http://127.0.0.1:9/v1",
-        fallback_models="spare-1, spare-2",
+        VITE_OPENAI_FALLBACK_MODELS="spare-1, spare-2",
     )
     async with served(chosen) as opened:
         yield opened
