@@ -84,6 +84,20 @@ async def test_only_the_branch_in_use_is_shared(client: httpx.AsyncClient, owner
     assert "the hidden one" not in told.text
 
 
+async def test_what_only_the_model_is_told_is_not_shared(client: httpx.AsyncClient, owner: Caller) -> None:
+    sessions = f"{str(client.base_url).removesuffix('/api/')}/chat/sessions"
+    session = (await owner.made("POST", sessions, json={"title": "Instructed"}))["id"]
+    for role, content in (("system", "a hidden instruction"), ("tool", "a hidden result"), ("user", "hello")):
+        await owner.made("POST", f"{sessions}/{session}/messages", json={"role": role, "content": content})
+    threads = (await owner.made("GET", "/threads?limit=100"))["items"]
+    (made,) = [each["id"] for each in threads if each["title"] == "Instructed"]
+    share = await owner.made("POST", f"/threads/{made}/share")
+    told = await read(client, share["token"])
+    assert {each["role"] for each in told.json()["messages"]} <= {"user", "assistant"}
+    assert "hello" in told.text
+    assert "hidden" not in told.text
+
+
 async def test_a_file_is_its_name_alone(client: httpx.AsyncClient, owner: Caller) -> None:
     uploaded = await owner.made("POST", "/attachments", files={"file": ("plan.txt", b"words")})
     made = (await owner.made("POST", "/threads", json={}))["id"]

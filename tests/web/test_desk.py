@@ -205,6 +205,7 @@ async def test_a_thread_is_named_tagged_exported_and_erased(olga: Caller, browse
         assert await seen.barriers() == []
         await page.keyboard.press("Escape")
         await expect(dialog).to_have_count(0)
+        await expect(page.get_by_role("button", name="Erase")).to_be_focused()
         assert (await olga.send("GET", f"/threads/{made}")).status_code == 200
         await page.get_by_role("button", name="Erase").click()
         await dialog.get_by_role("button", name="Erase").click()
