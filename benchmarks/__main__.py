@@ -26,6 +26,7 @@ from benchmarks.measures import (
     search_reindex,
     shared_log,
     vector_index,
+    web_page,
     websocket,
 )
 from benchmarks.programs import BenchmarkError
@@ -47,6 +48,7 @@ MEASURES: dict[str, ModuleType] = {
     "search_reindex": search_reindex,
     "chatkit": chatkit,
     "attachments": attachments,
+    "web_page": web_page,
 }
 
 

@@ -25,7 +25,7 @@ class Frontdesk(Contender):
         super().__init__(folder)
         self._settings = settings
         self._secret = secrets.token_urlsafe(48)
-        self._password = secrets.token_urlsafe(16)
+        self.password = secrets.token_urlsafe(16)
         self._token = ""
 
     @property
@@ -39,7 +39,7 @@ class Frontdesk(Contender):
         fresh = not self.database.exists()
         self.program = self._run(self.command(provider), **self.environment(provider))
         await self.program.listening(self.port)
-        account = {"username": "bench", "password": self._password}
+        account = {"username": "bench", "password": self.password}
         if fresh:
             await self.call("POST", "/api/auth/register", account)
         self._token = json.loads((await self.call("POST", "/api/auth/login", account)).body)["access_token"]

@@ -101,6 +101,10 @@ def _attachments(metric: str) -> Callable[[Results], Figure]:
     return lambda results: results["attachments"]["attachments"][metric]
 
 
+def _page(row: str, metric: str) -> Callable[[Results], Figure]:
+    return lambda results: results["web_page"][row][metric]
+
+
 def _search(kind: str) -> Callable[[Results], Figure]:
     return lambda results: results["attachments"][f"attachments, {kind}"]["search_p95_ms"]
 
@@ -209,5 +213,18 @@ TARGETS = (
     _most("500 x 20 ms: token latency p95, sockets / event streams", 1.5, _sockets("p95_ms")),
     _most("ChatKit, as fast as tokens come: CPU per token / the package's server", 0.1, _chatkit("at_once")),
     _most("ChatKit, a token every 4 ms: CPU per token / the package's server", 0.1, _chatkit("paced")),
+    *(
+        target
+        for kind in ("Markdown", "one paragraph")
+        for target in (
+            _most(
+                f"5,000 tokens at 200 a second, {kind}: longest task, ms of CPU", 50, _page(kind, "longest_task_cpu_ms")
+            ),
+            _most(f"5,000 tokens at 200 a second, {kind}: layout shift", 0, _page(kind, "layout_shift")),
+        )
+    ),
+    _most("First token on the screen after its arrival, p50, ms", 32, _page("first token", "first_token_p50_ms")),
+    _most("A thread of 10,000 messages opens, ms", 1_000, _page("thread of 10,000", "open_ms")),
+    _least("Scrolling a thread, frames per second", 58, _page("thread of 10,000", "frames_per_second")),
     _most("Memory of an idle socket of 2,000, KiB", 40, _sockets("kib_per_idle_socket", over_streams=False)),
 )

@@ -77,7 +77,8 @@ def _run(plan: Plan, settings: Settings, *, username: str, console: Console) -> 
         front = parts.enter_context(running_front(plan, stores.settings))
         parts.callback(_end_undisturbed, console)
         signal.signal(signal.SIGHUP, lambda *_: wanted.put("restart"))
-        print_instructions(console, front.nginx.url + settings.api_prefix, admin, password=password)
+        address = front.nginx.url
+        print_instructions(console, address + settings.api_prefix, admin, pages=address, password=password)
         console.print(f"Logs and state: {plan.folder}. kill -HUP {os.getpid()} restarts replica after replica.")
         _look_after(stores, front, wanted, console=console)
 

@@ -1,4 +1,5 @@
 pytest_plugins = [
+    "harness.azurite",
     "harness.databases",
     "harness.embedders",
     "harness.fixtures",

@@ -3,6 +3,7 @@ import re
 import stat
 import subprocess
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from harness.command_line import Home, await_output, free_port, is_listening
 from harness.model_stub import ModelStub
@@ -39,6 +40,9 @@ def test_from_an_empty_folder_to_an_answer_and_the_same_again(tmp_path: Path) ->
     with server:
         await_output(server, READY)
         (password,) = re.findall(r"shown this once: (\S+)", server.output())
+        (pages,) = re.findall(r"In a browser: +(http\S+)", server.output())
+        with urlopen(Request(pages, headers={"Accept": "text/html"}), timeout=60) as page:
+            assert "/assets/console-" in page.read().decode()
         first = _curl(home, server, "")  # the example knows it, this once
         assert server.stop(seconds=60) == 0
     assert not is_listening(model_port)

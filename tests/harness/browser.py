@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 EXECUTABLE = "/usr/bin/chromium"
 FLAGS = [
@@ -20,6 +20,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+SECONDS = 60  # for whatever is waited for: machines are slow at times
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 _AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -27,6 +28,7 @@ _AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.mi
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
     """With a profile of its own, which is thrown away."""
+    expect.set_options(timeout=SECONDS * 1000)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
         try:
@@ -120,7 +122,7 @@ def ending(number: int, text: str, **more: Any) -> list[tuple[str, dict[str, Any
     ]
 
 
-async def until(holds: Callable[[], bool], *, seconds: float = 10) -> None:
+async def until(holds: Callable[[], bool], *, seconds: float = SECONDS) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110  the browser tells nobody when
             await asyncio.sleep(0.02)
@@ -135,6 +137,7 @@ def origin(url: str) -> str:
 async def watched_page(browser: Browser, **context: Any) -> AsyncIterator[Watched]:
     """In a browser profile of its own."""
     profile = await browser.new_context(**context)
+    profile.set_default_timeout(SECONDS * 1000)
     try:
         yield Watched(await profile.new_page())
     finally:

@@ -25,6 +25,10 @@ class ModelStub:
         answer = await asyncio.to_thread(self._ask, "/stub/open")
         return int(answer["open"])
 
+    async def go_on(self, key: str) -> None:
+        """Lets the answers go on that have stalled, of scripts with this key."""
+        await asyncio.to_thread(self._ask, f"/stub/resume?key={key}", b"")
+
     async def call(
         self,
         key: str,
@@ -41,6 +45,6 @@ class ModelStub:
             assert asyncio.get_running_loop().time() < deadline, f"not within {seconds} s: {calls}"
             await asyncio.sleep(POLL_SECONDS)
 
-    def _ask(self, path: str) -> Any:
-        with urlopen(Request(self._root + path), timeout=10) as response:
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        with urlopen(Request(self._root + path, body), timeout=10) as response:
             return json.load(response)

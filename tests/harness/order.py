@@ -1,5 +1,5 @@
-"""Tests that run whole programs mostly wait for them. Their files stand among the others, not before them: so a run of
-several files at a time waits and works at once.
+"""Tests that run whole programs or a browser mostly wait for them. Their files stand among the others, not before them:
+so a run of several files at a time waits and works at once.
 """
 
 from itertools import groupby
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-_WAITING = "end_to_end"
+_WAITING = {"end_to_end", "web"}
 _SPREAD = 0.7  # of the other files: behind so many, the last file that waits has begun
 
 
@@ -17,8 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _mixed(files: list[tuple[Path, list[pytest.Item]]]) -> list[list[pytest.Item]]:
-    waiting = [file for path, file in files if path.parent.name == _WAITING]
-    working = [file for path, file in files if path.parent.name != _WAITING]
+    waiting = [file for path, file in files if path.parent.name in _WAITING]
+    waiting.sort(key=lambda file: file[0].path.name)  # browsers apart from each other
+    working = [file for path, file in files if path.parent.name not in _WAITING]
     places = [number * _SPREAD * len(working) / len(waiting) for number in range(len(waiting))]
     placed = [*zip(places, waiting, strict=True), *enumerate(working)]
     return [file for _, file in sorted(placed, key=lambda one: one[0])]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from playwright.async_api import Locator, Page
+from playwright.async_api import Locator, Page, expect
 
 from harness.visitors import Chat, build
 
@@ -33,6 +33,8 @@ class ChatPage:
         return self.page.get_by_role("button", name="Stop", exact=True)
 
     async def say(self, text: str) -> None:
+        """Once the answer before has ended."""
+        await expect(self.send_button).to_be_visible()
         await self.field.fill(text)
         await self.field.press("Enter")
 
@@ -40,6 +42,11 @@ class ChatPage:
 async def built(owner: Any, model: str = "scripted?echo=1", **fields: Any) -> Chat:
     """A published chat whose agent's model does what this script says."""
     return await build(owner, agent={"model": model}, **{"title": "Ask the bookshop", **fields})
+
+
+def held(key: str, tokens: int = 60) -> str:
+    """A model that says ten words, and the others when `ModelStub.go_on` is told this key."""
+    return f"scripted?tokens={tokens}&stall_at=10&key={key}"
 
 
 def home(chat: Chat) -> str:

@@ -76,13 +76,13 @@ async def test_no_word_of_an_erased_session_is_anywhere(
         async with public_chat(settings, agent={"model": "scripted?echo=1"}, allowFileUpload=True, maxFiles=4) as chat:
             secret = (await chat.owner.made("POST", f"{chat.path}/identity-secret"))["identitySecret"]
             visitor = await _visit(chat, secret, site.port)
-            await until(lambda: _is_drained(database))
+            await until(lambda: _is_drained(database), seconds=120)
             assert len(_tables_with(database)) > 5
             assert _files_with(tmp_path / "blobs")
             assert await _keys_with(redis_server)
             erased = await chat.ask("DELETE", f"/sessions/{visitor.token}")
             assert erased.status_code == 204
-            await until(lambda: _is_drained(database) and not _tables_with(database))
+            await until(lambda: _is_drained(database) and not _tables_with(database), seconds=60)
             assert await _keys_with(redis_server) == []
     assert _files_with(tmp_path) == []
     assert _files_with(database.parent) == []

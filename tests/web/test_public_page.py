@@ -11,9 +11,9 @@ from playwright.async_api import Browser, expect
 from harness.browser import FedStream, watched_page
 from harness.callers import Caller
 from harness.fault_proxy import FaultProxy, Faults
-from harness.pages import ChatPage, address, built, home
+from harness.model_stub import ModelStub
+from harness.pages import ChatPage, address, built, held, home
 
-SLOW = "scripted?tokens=60&pause_ms=40"
 WHOLE = " ".join(f"t{number}" for number in range(60))
 BUILT = Path(__file__).parents[2] / "src" / "frontdesk" / "built"
 MARKDOWN = """## Maps
@@ -35,10 +35,10 @@ def price(town: str) -> int:
 > Ask again."""
 
 
-async def test_a_visitor_asks_and_is_answered(browser: Browser, owner: Caller) -> None:
+async def test_a_visitor_asks_and_is_answered(browser: Browser, owner: Caller, model_stub: ModelStub) -> None:
     bookshop = await built(
         owner,
-        "scripted?tokens=40&pause_ms=30",
+        held("asks", tokens=40),
         description="We answer at any hour.",
         coverType="gradient",
         coverValue="linear-gradient(120deg, #1e3a8a, #7c3aed)",
@@ -55,6 +55,7 @@ async def test_a_visitor_asks_and_is_answered(browser: Browser, owner: Caller) -
         await expect(chat.answers.get_by_text("t3 ")).to_be_visible()
         await expect(chat.stop_button).to_be_visible()
         await seen.picture("page-streaming")
+        await model_stub.go_on("asks")
         await expect(chat.answers.get_by_text("t39")).to_be_visible()
         await expect(chat.send_button).to_be_visible()
         await expect(seen.page.get_by_role("status").get_by_text("Answer: t0 t1")).to_be_attached()
@@ -64,8 +65,10 @@ async def test_a_visitor_asks_and_is_answered(browser: Browser, owner: Caller) -
         assert seen.strangers(home(bookshop)) == []
 
 
-async def test_an_answer_that_is_reloaded_in_its_middle_goes_on(browser: Browser, owner: Caller) -> None:
-    bookshop = await built(owner, SLOW)
+async def test_an_answer_that_is_reloaded_in_its_middle_goes_on(
+    browser: Browser, owner: Caller, model_stub: ModelStub
+) -> None:
+    bookshop = await built(owner, held("reloaded"))
     async with watched_page(browser) as seen:
         chat = ChatPage(seen.page)
         await seen.page.goto(address(bookshop))
@@ -74,7 +77,8 @@ async def test_an_answer_that_is_reloaded_in_its_middle_goes_on(browser: Browser
         await seen.page.reload()
         await expect(chat.answers.get_by_text("t9 ")).to_be_visible()
         await expect(chat.stop_button).to_be_visible()
-        await expect(chat.send_button).to_be_visible(timeout=15_000)
+        await model_stub.go_on("reloaded")
+        await expect(chat.send_button).to_be_visible()
         assert (await chat.answers.locator(".fd-markdown").inner_text()).split() == WHOLE.split()
         await expect(chat.questions).to_have_count(1)
         await expect(chat.answers).to_have_count(1)
@@ -84,8 +88,8 @@ async def test_an_answer_that_is_reloaded_in_its_middle_goes_on(browser: Browser
         assert seen.complaints == []
 
 
-async def test_a_second_tab_shows_the_same_once(browser: Browser, owner: Caller) -> None:
-    bookshop = await built(owner, SLOW, persistenceType="local_storage")
+async def test_a_second_tab_shows_the_same_once(browser: Browser, owner: Caller, model_stub: ModelStub) -> None:
+    bookshop = await built(owner, held("tabs"), persistenceType="local_storage")
     async with watched_page(browser) as seen:
         first = ChatPage(seen.page)
         await seen.page.goto(address(bookshop))
@@ -94,19 +98,21 @@ async def test_a_second_tab_shows_the_same_once(browser: Browser, owner: Caller)
         second = ChatPage(await seen.page.context.new_page())
         await second.page.goto(address(bookshop))
         await expect(second.answers.get_by_text("t5 ")).to_be_visible()
+        await model_stub.go_on("tabs")
         for tab in (first, second):
-            await expect(tab.send_button).to_be_visible(timeout=15_000)
+            await expect(tab.send_button).to_be_visible()
         await second.say("Two")
         await expect(first.questions.nth(1)).to_contain_text("Two")
         await expect(first.answers.nth(1)).to_contain_text("t3 ")
+        await model_stub.go_on("tabs")
         for tab in (first, second):
-            await expect(tab.send_button).to_be_visible(timeout=15_000)
+            await expect(tab.send_button).to_be_visible()
             await expect(tab.questions).to_have_count(2)
             await expect(tab.answers).to_have_count(2)
 
 
-async def test_the_network_goes_and_comes_back(browser: Browser, owner: Caller) -> None:
-    bookshop = await built(owner, SLOW)
+async def test_the_network_goes_and_comes_back(browser: Browser, owner: Caller, model_stub: ModelStub) -> None:
+    bookshop = await built(owner, held("network"))
     port = urlsplit(home(bookshop)).port or 0
     async with FaultProxy("127.0.0.1", port) as network, watched_page(browser) as seen:
         chat = ChatPage(seen.page)
@@ -117,13 +123,14 @@ async def test_the_network_goes_and_comes_back(browser: Browser, owner: Caller) 
         network.reset_all()
         await expect(seen.page.get_by_text("Connection lost")).to_be_visible()
         network.switch(Faults())
-        await expect(chat.send_button).to_be_visible(timeout=15_000)
+        await model_stub.go_on("network")
+        await expect(chat.send_button).to_be_visible()
         await expect(seen.page.get_by_text("Connection lost")).to_be_hidden()
         assert (await chat.answers.locator(".fd-markdown").inner_text()).split() == WHOLE.split()
 
 
 async def test_a_visitor_stops_an_answer(browser: Browser, owner: Caller) -> None:
-    bookshop = await built(owner, "scripted?tokens=500&pause_ms=40")
+    bookshop = await built(owner, held("stopped"))
     async with watched_page(browser) as seen:
         chat = ChatPage(seen.page)
         await seen.page.goto(address(bookshop))
@@ -132,7 +139,7 @@ async def test_a_visitor_stops_an_answer(browser: Browser, owner: Caller) -> Non
         await chat.field.press("Escape")
         await expect(chat.answers.get_by_text("Stopped")).to_be_visible()
         await expect(chat.send_button).to_be_visible()
-        assert "t499" not in await chat.answers.inner_text()
+        assert "t59" not in await chat.answers.inner_text()
         assert seen.complaints == []
 
 

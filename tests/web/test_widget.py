@@ -9,7 +9,8 @@ from playwright.async_api import Browser, Page, expect
 from harness.browser import until, watched_page
 from harness.callers import Caller
 from harness.host_page import host_page
-from harness.pages import ChatPage, address, built, home
+from harness.model_stub import ModelStub
+from harness.pages import ChatPage, address, built, held, home
 from harness.visitors import Chat
 
 NONCE = "bG9uZyBlbm91Z2g="
@@ -47,7 +48,7 @@ async def framed(page: Page) -> ChatPage:
 
 async def test_a_visitor_of_another_site_chats(browser: Browser, owner: Caller) -> None:
     async with host_page("") as site:
-        shop = await built(owner, "scripted?tokens=500&pause_ms=40", allowedOrigins=[site], welcomeMessage="Hello!")
+        shop = await built(owner, held("widget"), allowedOrigins=[site], welcomeMessage="Hello!")
     html = KIND.replace("WIDGET", script(shop))
     async with host_page(html, port=urlsplit(site).port or 0) as site, watched_page(browser) as seen:
         await seen.page.goto(site)
@@ -155,8 +156,8 @@ async def test_a_visitor_that_the_site_knows_goes_on_with_what_they_said(browser
             await expect(chat.send_button).to_be_visible()
 
 
-async def test_an_answer_that_nobody_saw_is_counted(browser: Browser, owner: Caller) -> None:
-    shop = await built(owner, "scripted?tokens=10&pause_ms=50")
+async def test_an_answer_that_nobody_saw_is_counted(browser: Browser, owner: Caller, model_stub: ModelStub) -> None:
+    shop = await built(owner, held("unseen"))
     html = KIND.replace("WIDGET", script(shop))
     async with host_page(html) as site, watched_page(browser) as seen:
         await seen.page.goto(site)
@@ -166,6 +167,7 @@ async def test_an_answer_that_nobody_saw_is_counted(browser: Browser, owner: Cal
         await chat.say("hello")
         await expect(chat.answers.get_by_text("t1 ")).to_be_visible()
         await seen.page.evaluate("frontdesk.close()")
+        await model_stub.go_on("unseen")
         await seen.page.wait_for_function("() => counts.includes(1)")
         await seen.page.evaluate("frontdesk.open()")
         await seen.page.wait_for_function("() => counts.at(-1) === 0")

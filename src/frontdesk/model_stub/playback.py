@@ -61,6 +61,12 @@ class Playback:
             self._due = self._loop.time()
             self._advance()
 
+    def go_on(self, key: str) -> None:
+        """Ends the stall of a script with this key."""
+        if self._call.key == key:
+            self._due = self._loop.time()
+            self._recover()
+
     def _beside(self) -> bytes:
         return "".join(f"{line}\r\n" for line in frames.HEADERS if self._script.headers).encode()
 
@@ -152,7 +158,7 @@ class Playback:
             self._wheel.at(self._due, self._recover)
 
     def _recover(self) -> None:
-        if not self._over:
+        if self._call.outcome == "stalled":
             self._call.outcome = None
             self._advance()
 

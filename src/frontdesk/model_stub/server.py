@@ -106,6 +106,10 @@ class Connection(Protocol):
         else:
             route(self, query)
 
+    def go_on(self, key: str) -> None:
+        if self._playback is not None:
+            self._playback.go_on(key)
+
     def finished(self) -> None:
         self._busy = False
         self._playback = None
@@ -213,6 +217,11 @@ class Connection(Protocol):
     def count_open(self, _query: str) -> None:
         self._reply({"open": self._provider.calls.open})
 
+    def resume(self, query: str) -> None:
+        for connection in self._provider.connections:
+            connection.go_on(parse_qs(query).get("key", [""])[0])
+        self._reply({"open": self._provider.calls.open})
+
     def reset(self, _query: str) -> None:
         self._reply(self._provider.calls.reset())
 
@@ -241,5 +250,6 @@ ROUTES: dict[tuple[str, str], Callable[[Connection, str], None]] = {
     ("GET", "/v1/models"): Connection.models,
     ("GET", "/stub/calls"): Connection.list_calls,
     ("GET", "/stub/open"): Connection.count_open,
+    ("POST", "/stub/resume"): Connection.resume,
     ("POST", "/stub/reset"): Connection.reset,
 }

@@ -35,8 +35,8 @@ for (const cell of ["th_open", "td_open"]) {
 parser.renderer.rules.table_open = () => '<div class="fd-table" tabindex="0" role="group"><table>';
 parser.renderer.rules.table_close = () => "</table></div>";
 
-/** How far a text that grows was read. What stands before its last blocks is not read again, so a definition that comes
- *  later counts for them when the text is whole.
+/** How far a text that grows was read. What stands before its last blocks is not read again, unless the text that is
+ *  whole has definitions, which count for all of it.
  */
 export class GrowingBlocks {
   private done: Block[] = [];
@@ -46,7 +46,14 @@ export class GrowingBlocks {
   private made = new Map<string, Block>();
 
   blocks(text: string, isGrowing: boolean): Block[] {
-    if (!isGrowing || !text.startsWith(this.seen)) this.reset();
+    if (!text.startsWith(this.seen)) this.reset();
+    const shown = this.read(text, isGrowing);
+    if (isGrowing || this.begin === 0 || !hasDefinitions(this.env)) return shown;
+    this.reset();
+    return this.read(text, isGrowing);
+  }
+
+  private read(text: string, isGrowing: boolean): Block[] {
     const tail = text.slice(this.begin);
     const groups = topLevel(parser.parse(tail, this.env));
     const levels = lowered(groups, this.level);
@@ -86,6 +93,10 @@ export class GrowingBlocks {
     this.level = 1;
     this.env = {};
   }
+}
+
+function hasDefinitions(env: Environment): boolean {
+  return Object.keys((env.references ?? {}) as object).length > 0;
 }
 
 function blockOf(tokens: Token[], at: { index: number; env: Environment; isLast: boolean }): Block {

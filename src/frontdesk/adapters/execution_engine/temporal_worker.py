@@ -13,7 +13,7 @@ import structlog
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from frontdesk import __version__
 from frontdesk.adapters.execution_engine.orchestrator import (
@@ -190,6 +190,8 @@ class TemporalWorker:
             task_queue=self._task_queue,
             build_id=__version__,  # else it hashes every module, for half a second in which nothing else runs
             workflows=[AgentOrchestratorWorkflow],
+            # The sandbox imports the workflow anew for each execution. The replays in the tests run in it.
+            workflow_runner=UnsandboxedWorkflowRunner(),
             activities=[Steps(self._runner).run_step],
             max_concurrent_activities=self._concurrency,
             max_heartbeat_throttle_interval=_HEARTBEAT,

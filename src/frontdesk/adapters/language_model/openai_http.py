@@ -6,8 +6,8 @@ from itertools import count
 from random import uniform
 from typing import Any, TypeVar
 
+from frontdesk.adapters.http_client import HttpClient, HttpError, Response
 from frontdesk.adapters.language_model import openai_wire as wire
-from frontdesk.adapters.language_model.http_client import HttpClient, HttpError, Response
 from frontdesk.adapters.language_model.streamed_answer import StreamedAnswer, Take
 from frontdesk.ports.language_model import ModelCallError, ModelRequest
 

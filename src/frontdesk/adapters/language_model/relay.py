@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+from frontdesk.adapters.http_client import HttpClient, HttpError, Response
 from frontdesk.adapters.language_model import openai_wire as wire
-from frontdesk.adapters.language_model.http_client import HttpClient, HttpError, Response
 from frontdesk.ports.model_relay import AnswerReader
 
 

@@ -4,9 +4,9 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from frontdesk.adapters.http_client import HttpClient, HttpError, Response
 from frontdesk.adapters.language_model import remote_wire
 from frontdesk.adapters.language_model.agent_chunks import AgentChunks
-from frontdesk.adapters.language_model.http_client import HttpClient, HttpError, Response
 from frontdesk.adapters.language_model.remote_wire import RemoteWire
 from frontdesk.adapters.language_model.streamed_answer import StreamedAnswer, Take
 from frontdesk.kit.clock import Clock

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from frontdesk.adapters.http_client import HttpError, Response
 from frontdesk.adapters.language_model import openai_wire
-from frontdesk.adapters.language_model.http_client import HttpError, Response
 from frontdesk.kit.server_sent_events import EventParser, EventTooLargeError
 from frontdesk.ports.language_model import ModelCallError, ModelChunks
 

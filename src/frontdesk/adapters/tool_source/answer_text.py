@@ -1,8 +1,6 @@
 """A back end's answer as text that a model can be given."""
 
-from aiohttp import ClientResponse
-
-from frontdesk.adapters.tool_source.back_end import read_pieces
+from frontdesk.adapters.tool_source.back_end import BackEndResponse
 from frontdesk.ports.tool_source import ToolCallError, ToolOutput
 
 ACCEPT = "application/json, text/*;q=0.9, */*;q=0.1"
@@ -22,11 +20,11 @@ _FIRST_ERROR_STATUS = 400
 _REDIRECTS = range(300, 400)
 
 
-async def read_output(response: ClientResponse, max_bytes: int) -> ToolOutput:
+async def read_output(response: BackEndResponse, max_bytes: int) -> ToolOutput:
     """The whole answer. Raises `ToolCallError` for one that is too large, no text, encoded, or a redirect."""
     if response.status in _REDIRECTS:
         raise _bad("The back end answered with a redirect, which is not followed")
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise _bad("The back end's answer is compressed, which was not asked for")
     content = await _read(response, max_bytes)
     return ToolOutput(
@@ -34,29 +32,30 @@ async def read_output(response: ClientResponse, max_bytes: int) -> ToolOutput:
     )
 
 
-async def _read(response: ClientResponse, max_bytes: int) -> bytes:
+async def _read(response: BackEndResponse, max_bytes: int) -> bytes:
     too_large = ToolCallError(
         "backend_response_too_large", f"The back end's answer is larger than {max_bytes} bytes", was_made=True
     )
-    if (response.content_length or 0) > max_bytes:
+    length = response.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > max_bytes:
         raise too_large
     content = bytearray()
-    async for piece in read_pieces(response):
+    async for piece in response:
         content += piece
         if len(content) > max_bytes:
             raise too_large
     return bytes(content)
 
 
-def _decoded(response: ClientResponse, content: bytes) -> str:
+def _decoded(response: BackEndResponse, content: bytes) -> str:
     if not content:
         return ""
-    kind = response.content_type if "Content-Type" in response.headers else "text/plain"
+    kind, charset = response.content_type
     is_text = kind in _TEXT_TYPES or kind.startswith("text/") or kind.endswith(("+json", "+xml"))
     if not is_text:
         raise _bad(f"The back end's answer is {kind[:100]}, which is not text")
     try:
-        return content.decode(response.charset or "utf-8")
+        return content.decode(charset or "utf-8")
     except (LookupError, UnicodeDecodeError) as error:
         raise _bad("The back end's answer is not text in the encoding that it names") from error
 

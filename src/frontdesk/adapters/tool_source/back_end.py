@@ -2,36 +2,21 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from email.message import Message
 from urllib.parse import urlsplit
 
-from aiohttp import (
-    ClientConnectionError,
-    ClientConnectorError,
-    ClientError,
-    ClientHandlerType,
-    ClientOSError,
-    ClientPayloadError,
-    ClientRequest,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    ConnectionTimeoutError,
-    DummyCookieJar,
-    ServerDisconnectedError,
-    ServerTimeoutError,
-    TCPConnector,
-)
 from yarl import URL
 
+from frontdesk.adapters.http_client import HttpClient, HttpError, Response
 from frontdesk.errors import ConfigurationError
 from frontdesk.ports.tool_source import CallContext, ToolCallError
 
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 100
 PIECE_BYTES = 65_536
-MAX_HEAD_BYTES = 32_768
 # Below the 5 s after which uvicorn closes an idle connection: none is used in the moment in which it is closed.
 KEEP_ALIVE_SECONDS = 4.0
 _HOP_BY_HOP = frozenset(
@@ -61,74 +46,126 @@ class BackEnd:
 
     def __init__(self, base_url: str | None) -> None:
         """Raises `ConfigurationError` for an address that is none."""
-        self._base = None if base_url is None else _checked_base(base_url)
-        self._session: ClientSession | None = None
+        self._client = None
+        if base_url is not None:
+            self._client = HttpClient(
+                _checked_base(base_url),
+                headers={},
+                connect_timeout=CONNECT_SECONDS,
+                idle_timeout=KEEP_ALIVE_SECONDS,
+            )
+        self._places = asyncio.Semaphore(CONNECTIONS)
 
     @property
     def configured(self) -> bool:
-        return self._base is not None
+        return self._client is not None
 
     @asynccontextmanager
     async def send(
         self, method: str, target: str, *, headers: Mapping[str, str], body: bytes | None, patience: float
-    ) -> AsyncIterator[ClientResponse]:
+    ) -> AsyncIterator["BackEndResponse"]:
         """A response whose head is there within `patience` (seconds), and then no silence is longer than that.
 
         Raises `ToolCallError`.
         """
-        if self._base is None:
+        if self._client is None:
             raise ToolCallError("backend_not_configured", "API_BASE_URL is not set", was_made=False)
-        url = URL(self._base + target, encoded=True)
-        timeout = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=patience)
-        with _told_as_call_errors():
-            async with asyncio.timeout(patience):
-                response = await self._open_session().request(
-                    method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
-                )
-        try:
-            yield response
-        finally:
-            response.close()
+        async with self._places:
+            try:
+                async with asyncio.timeout(patience):
+                    response = await self._client.send(method, target, body, headers=headers)
+            except TimeoutError as error:
+                raise _silent() from error
+            except HttpError as error:
+                raise _told(error) from error
+            try:
+                yield BackEndResponse(response, patience=patience)
+            finally:
+                response.leave(at_once=True)
 
     async def aclose(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    def _open_session(self) -> ClientSession:
-        if self._session is None:
-            self._session = ClientSession(
-                connector=TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
-                cookie_jar=DummyCookieJar(),
-                auto_decompress=False,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-                read_bufsize=PIECE_BYTES,
-                max_line_size=MAX_HEAD_BYTES,
-                max_field_size=MAX_HEAD_BYTES,
-                middlewares=(_send_once,),
-            )
-        return self._session
+        if self._client is not None:
+            await self._client.aclose()
 
 
-class _BrokenOffError(ClientError):
-    """The connection ended after the request was sent, or while it was."""
+class BackEndResponse:
+    """`headers` have lower-case names, of each the last. Iterating reads the body, once, and no more of it than is
+    taken. Raises `ToolCallError`.
+    """
 
+    def __init__(self, response: Response, *, patience: float) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._patience = patience
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
+        self._is_read = False
+        self._ended: tuple[HttpError | None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
 
-async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Keeps aiohttp from repeating a GET, PUT or DELETE by itself, which it does on the errors that are named here."""
-    try:
-        return await handler(request)
-    except (ClientConnectorError, ServerTimeoutError):
-        raise
-    except (ClientOSError, ServerDisconnectedError) as error:
-        raise _BrokenOffError from error
+    @property
+    def content_type(self) -> tuple[str, str | None]:
+        """The media type in lower case and the encoding that it names."""
+        read = Message()
+        read["content-type"] = self.headers.get("content-type", "text/plain")
+        return read.get_content_type(), read.get_content_charset()
 
+    @property
+    def handed_back(self) -> Sequence[tuple[str, str]]:
+        """The headers that a caller gets."""
+        named_by_connection = {part.strip().lower() for part in self.headers.get("connection", "").split(",")}
+        kept_back = _NOT_HANDED_BACK | named_by_connection
+        return [field for field in self._response.fields if field[0] not in kept_back]
 
-async def read_pieces(response: ClientResponse) -> AsyncGenerator[bytes]:
-    """The body as it comes, no more of it than is taken. Raises `ToolCallError`."""
-    with _told_as_call_errors():
-        async for piece in response.content.iter_any():
-            yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._is_read:
+            self._is_read = True
+            self._response.read(self)
+        while not self._held:
+            if self._ended is not None:
+                (error,) = self._ended
+                if error is None:
+                    raise StopAsyncIteration
+                raise _told(error) from error
+            await self._more()
+        piece = self._held.popleft()
+        self._held_bytes -= len(piece)
+        if self._held_bytes < PIECE_BYTES:
+            self._response.go_on()
+        return piece
+
+    def feed(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes >= PIECE_BYTES:
+            self._response.hold()
+        self._wake()
+
+    def end(self, error: HttpError | None) -> None:
+        self._ended = (error,)
+        self._wake()
+
+    async def _more(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        patience = loop.call_later(self._patience, self._lose_patience, self._waiting)
+        try:
+            await self._waiting
+        finally:
+            patience.cancel()
+            self._waiting = None
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def _lose_patience(self, waiting: "asyncio.Future[None]") -> None:
+        if not waiting.done():
+            waiting.set_exception(_silent())
 
 
 def request_headers(context: CallContext, *, accept: str, has_body: bool) -> dict[str, str]:
@@ -146,24 +183,16 @@ def request_headers(context: CallContext, *, accept: str, has_body: bool) -> dic
     return headers
 
 
-def handed_back_headers(response: ClientResponse) -> Sequence[tuple[str, str]]:
-    named_by_connection = {part.strip().lower() for part in response.headers.get("Connection", "").split(",")}
-    kept_back = _NOT_HANDED_BACK | named_by_connection
-    return [(name.lower(), value) for name, value in response.headers.items() if name.lower() not in kept_back]
+def _silent() -> ToolCallError:
+    return ToolCallError("backend_timeout", "The back end took too long", was_made=True)
 
 
-@contextmanager
-def _told_as_call_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ClientConnectorError, ConnectionTimeoutError) as error:
-        raise ToolCallError("backend_unreachable", "The back end cannot be reached", was_made=False) from error
-    except TimeoutError as error:
-        raise ToolCallError("backend_timeout", "The back end took too long", was_made=True) from error
-    except (ClientConnectionError, ClientPayloadError, _BrokenOffError) as error:
-        raise ToolCallError("backend_unreachable", "The back end broke the connection off", was_made=True) from error
-    except ClientError as error:
-        raise ToolCallError("backend_bad_response", "The back end's answer is not HTTP", was_made=True) from error
+def _told(error: HttpError) -> ToolCallError:
+    if error.kind == "connect":
+        return ToolCallError("backend_unreachable", "The back end cannot be reached", was_made=False)
+    if error.kind == "reset":
+        return ToolCallError("backend_unreachable", "The back end broke the connection off", was_made=True)
+    return ToolCallError("backend_bad_response", "The back end's answer is not HTTP", was_made=True)
 
 
 def _checked_base(base_url: str) -> str:

@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import ClientResponse
-
 from frontdesk.adapters.tool_source.answer_text import ACCEPT, read_output
-from frontdesk.adapters.tool_source.back_end import BackEnd, handed_back_headers, read_pieces, request_headers
+from frontdesk.adapters.tool_source.back_end import BackEnd, BackEndResponse, request_headers
 from frontdesk.adapters.tool_source.request_line import request_body, request_target
 from frontdesk.agents.tools.declarations import DeclaredTool, HttpCall
 from frontdesk.ports.tool_source import (
@@ -79,7 +77,7 @@ class HttpToolSource:
     @asynccontextmanager
     async def _sent(
         self, name: str, arguments: Mapping[str, Any], context: CallContext, *, accept: str
-    ) -> AsyncIterator[ClientResponse]:
+    ) -> AsyncIterator[BackEndResponse]:
         call, timeout = self._callable(name)
         target = request_target(call, arguments)
         body = request_body(call, arguments)
@@ -89,13 +87,13 @@ class HttpToolSource:
 
 
 class HttpForwarded:
-    def __init__(self, response: ClientResponse) -> None:
+    def __init__(self, response: BackEndResponse) -> None:
         self._response = response
         self.status = response.status
-        self.headers = handed_back_headers(response)
+        self.headers = response.handed_back
 
     def body(self) -> AsyncIterator[bytes]:
-        return read_pieces(self._response)
+        return aiter(self._response)
 
 
 def _described(declared: DeclaredTool) -> Tool:

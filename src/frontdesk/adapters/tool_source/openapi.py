@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import uniform
 from typing import Any
@@ -11,7 +11,7 @@ import msgspec
 import structlog
 import yaml
 
-from frontdesk.adapters.tool_source.back_end import BackEnd, read_pieces
+from frontdesk.adapters.tool_source.back_end import BackEnd
 from frontdesk.adapters.tool_source.http import HttpForwarded, HttpToolSource
 from frontdesk.adapters.tool_source.openapi_document import OpenApiError, openapi_tools
 from frontdesk.agents.tools.declarations import DeclaredOpenApi, DeclaredTool
@@ -117,10 +117,10 @@ class OpenApiToolSource:
         sending = self._back_end.send(
             "GET", path, headers={"accept": "application/json"}, body=None, patience=FETCH_SECONDS
         )
-        async with sending as response, aclosing(read_pieces(response)) as pieces:
+        async with sending as response:
             if response.status != _OK:
                 raise OpenApiError(f"the back end answers {response.status} for its OpenAPI document")
-            async for piece in pieces:
+            async for piece in response:
                 content += piece
                 if len(content) > MAX_DOCUMENT_BYTES:
                     raise OpenApiError(f"the OpenAPI document is larger than {MAX_DOCUMENT_BYTES} bytes")

@@ -34,7 +34,7 @@ def run(
             problem = await _wait_until_ready(address, model)
         if problem:
             console.print(f"Frontdesk runs, but is not ready: {problem}", style="yellow", markup=False)
-        print_instructions(console, address + settings.api_prefix, admin, password=password)
+        print_instructions(console, address + settings.api_prefix, admin, pages=address, password=password)
 
     run_gateway(settings, sockets, announce)
 

@@ -28,10 +28,11 @@ def curl_example(api: str, username: str, password: str | None) -> str:
     return " && \\\n  ".join(steps)
 
 
-def print_instructions(console: Console, api: str, admin: str, *, password: str | None) -> None:
-    """`api` is the address that others reach it by, with the API's prefix."""
+def print_instructions(console: Console, api: str, admin: str, *, pages: str, password: str | None) -> None:
+    """`api` and `pages` are the addresses that others reach it by, with the API's prefix and without."""
     console.print(f"\nFrontdesk is ready: {api}", style="bold green", markup=False)
-    console.print(f"\nTalk to it:     frontdesk chat --server {api} --username {admin}", markup=False)
+    console.print(f"\nIn a browser:   {pages}/console/ (as {admin})", markup=False)
+    console.print(f"In a terminal:  frontdesk chat --server {api} --username {admin}", markup=False)
     console.print(f"The API:        {api}/openapi.json", markup=False)
     console.print("\nOr with curl (bash):\n", markup=False)
     console.print(curl_example(api, admin, password), markup=False)

@@ -1,4 +1,6 @@
-"""What a step of an execution comes to. It needs the standard library only: Temporal's sandbox imports it anew."""
+"""What a step of an execution comes to. It needs the standard library only: Temporal's sandbox, in which histories are
+replayed, imports it anew.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Path, Request
 from starlette.responses import RedirectResponse, Response
 
-from frontdesk.errors import FrontdeskError, UnavailableError
+from frontdesk.errors import FrontdeskError, NotFoundError, UnavailableError
 from frontdesk.http.routing import DeclaredRoute, DeclaredRouter, public
 from frontdesk.http.services import services
 from frontdesk.identity.users.service import UserService
@@ -28,7 +28,7 @@ Slug = Annotated[str, Path(max_length=64)]
 
 
 class PageRoute(DeclaredRoute):
-    """A failure is a page, too."""
+    """A failure is a page, too, for those who ask for pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -37,6 +37,8 @@ class PageRoute(DeclaredRoute):
             try:
                 return await handle(request)
             except FrontdeskError as error:
+                if not _is_browser(request):
+                    raise
                 ancestors = _ANYBODY if request.url.path.startswith(_EMBED) else UNFRAMED
                 return notice(
                     error.status, title=error.title, detail=error.detail, headers=error.headers, ancestors=ancestors
@@ -77,7 +79,10 @@ async def widget(request: Request, slug: Slug) -> Response:
 
 
 @router.get("/")
-async def home() -> Response:
+async def home(request: Request) -> Response:
+    """Leads people on; to programs there is nothing here."""
+    if not _is_browser(request):
+        raise NotFoundError
     return RedirectResponse(_CONSOLE_PATH)
 
 
@@ -123,6 +128,10 @@ async def _is_new(users: UserService) -> bool:
         return await users.is_empty()
     except UnavailableError:
         return False
+
+
+def _is_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
 
 
 async def _interface(request: Request, slug: str) -> ChatInterface:

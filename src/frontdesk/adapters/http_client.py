@@ -1,4 +1,4 @@
-"""HTTP/1.1 to one origin, for answers that stream: what arrives is handed on in the socket's own callback.
+"""HTTP/1.1 to one origin, for what is called often or streams: what arrives is handed on in the socket's own callback.
 
 No task, no future and no queue stand between a read and its reader, which is what a token costs elsewhere. Finished
 connections are kept for the next call. It knows one origin and follows nothing: no redirect, no proxy of the
@@ -39,9 +39,18 @@ class BodyReader(Protocol):
 
 
 class HttpClient:
-    """Calls to paths below `base_url`. `connect_timeout` is in seconds. To be used within one event loop."""
+    """Calls to paths below `base_url`. `connect_timeout` is in seconds, as is `idle_timeout`, for which a finished
+    connection is kept. To be used within one event loop.
+    """
 
-    def __init__(self, base_url: str, *, headers: Mapping[str, str], connect_timeout: float) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        connect_timeout: float,
+        idle_timeout: float = IDLE_SECONDS,
+    ) -> None:
         url = urlsplit(base_url)
         self._host = url.hostname or ""
         self._ssl = ssl.create_default_context() if url.scheme == "https" else None
@@ -49,18 +58,24 @@ class HttpClient:
         self._path = url.path.rstrip("/")
         given = {"Host": url.netloc.rpartition("@")[2], **headers}
         self._head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+        self._lines = len(given) + 2
         self._connect_timeout = connect_timeout
+        self._idle_timeout = idle_timeout
         self._idle: list[_Connection] = []
         self._connections: set[_Connection] = set()
 
     async def send(self, method: str, path: str, body: bytes | None, *, headers: Mapping[str, str]) -> "Response":
-        """The response, once its head is there. Raises `HttpError`. Cancelling it closes the connection."""
+        """The response, once its head is there. Raises `HttpError`, and `ValueError` for what would be more than one
+        line in the head. Cancelling it closes the connection.
+        """
         given = {**headers, "Content-Length": str(len(body))} if body is not None else headers
         fields = "".join(f"{name}: {value}\r\n" for name, value in given.items())
         head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._head}{fields}\r\n"
+        if not head.count("\r") == head.count("\n") == self._lines + len(given):
+            raise ValueError("A line of the request's head is more than one")
         connection = await self._connected()
         try:
-            return await connection.ask(head.encode("latin-1") + (body or b""))
+            return await connection.ask(head.encode() + (body or b""))
         except BaseException:
             connection.abort()
             raise
@@ -80,22 +95,26 @@ class HttpClient:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self._idle, self._connections), self._host, self._port, ssl=self._ssl
-                )
+                _, connection = await loop.create_connection(self._connection, self._host, self._port, ssl=self._ssl)
         except (OSError, ValueError) as error:  # a name that cannot be one is a ValueError
             raise HttpError("connect") from error
         return connection
 
+    def _connection(self) -> "_Connection":
+        return _Connection(self._idle, self._connections, idle_timeout=self._idle_timeout)
+
 
 class Response:
-    """`headers` have lower-case names, of each the last. Its body goes to one reader; what came earlier, at once."""
+    """`fields` are the head's, with lower-case names, and `headers` the last of each. Its body goes to one reader; what
+    came earlier, at once.
+    """
 
-    __slots__ = ("_connection", "_early", "_ended", "_reader", "headers", "status")
+    __slots__ = ("_connection", "_early", "_ended", "_reader", "fields", "headers", "status")
 
-    def __init__(self, connection: "_Connection", status: int, headers: dict[str, str]) -> None:
+    def __init__(self, connection: "_Connection", status: int, fields: list[tuple[str, str]]) -> None:
         self.status = status
-        self.headers = headers
+        self.fields = fields
+        self.headers = dict(fields)
         self._connection = connection
         self._reader: BodyReader | None = None
         self._early: list[bytes] = []
@@ -139,18 +158,19 @@ class Response:
 class _Connection(asyncio.Protocol):
     """One socket, one call at a time."""
 
-    def __init__(self, idle: "list[_Connection]", all_of_them: "set[_Connection]") -> None:
+    def __init__(self, idle: "list[_Connection]", all_of_them: "set[_Connection]", *, idle_timeout: float) -> None:
         loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._idle = idle
         self._all = all_of_them
+        self._idle_timeout = idle_timeout
         self._parser = httptools.HttpResponseParser(self)
         self._asked: asyncio.Future[Response] | None = None
         self._response: Response | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._pieces: list[bytes] = []
-        self._headers: dict[str, str] = {}
+        self._fields: list[tuple[str, str]] = []
         self._head_bytes = 0
         self._whole = False
         self._reusable = False
@@ -196,13 +216,13 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._all.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  a reset and a close come to the same
+    def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._all.discard(self)
         if self in self._idle:
             self._idle.remove(self)
         framed = {"content-length", "transfer-encoding"}
-        by_end = self._response is not None and not framed & self._response.headers.keys()
+        by_end = exc is None and self._response is not None and not framed & self._response.headers.keys()
         self._finish(None if by_end else HttpError("reset"))
         self.closed.set_result(None)
 
@@ -228,14 +248,14 @@ class _Connection(asyncio.Protocol):
         self._spoiled = self._whole  # more than was asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+        self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
 
     def on_headers_complete(self) -> None:
-        headers, self._headers, self._head_bytes = self._headers, {}, 0
+        fields, self._fields, self._head_bytes = self._fields, [], 0
         status = self._parser.get_status_code()
         if status < _FIRST_STATUS or self._asked is None or self._spoiled:
             return
-        self._response = Response(self, status, headers)
+        self._response = Response(self, status, fields)
         if not self._asked.done():
             self._asked.set_result(self._response)
 
@@ -273,7 +293,7 @@ class _Connection(asyncio.Protocol):
         if self._spoiled or not self._reusable or self._transport.is_closing():
             self._transport.abort()
             return
-        self._timer = self._loop.call_later(IDLE_SECONDS, self.abort)
+        self._timer = self._loop.call_later(self._idle_timeout, self.abort)
         self._idle.append(self)
 
     def _stop_timer(self) -> None:
