@@ -17,7 +17,7 @@ export default defineConfig({
     reportCompressedSize: false,
     assetsInlineLimit: 0,
     rollupOptions: {
-      input: { page: "page/main.ts", console: "console/main.ts" },
+      input: { page: "page/main.ts", console: "console/main.ts", shared: "shared/main.ts" },
       output: { entryFileNames: "[name]-[hash].js", chunkFileNames: "[name]-[hash].js" },
     },
   },

@@ -37,7 +37,18 @@ from frontdesk.surfaces.public_chat import files as visitors_files
 from frontdesk.surfaces.public_chat import routes as visitors
 from frontdesk.surfaces.public_chat import visiting
 from frontdesk.surfaces.session_gateway import sessions, tools
-from frontdesk.surfaces.threads_api import accounts, attachments, executions, messages, models, search, threads, usage
+from frontdesk.surfaces.threads_api import (
+    accounts,
+    attachments,
+    executions,
+    messages,
+    models,
+    search,
+    sharing,
+    threads,
+    usage,
+    users,
+)
 from frontdesk.surfaces.websocket_gateway import routes as websocket_gateway
 
 _YOUNG_OBJECTS = 20_000
@@ -129,7 +140,9 @@ def _include_users_surfaces(http: FastAPI, settings: Settings) -> None:
         executions,
         models,
         search,
+        sharing,
         usage,
+        users,
         agents,
         attachments,
         files,

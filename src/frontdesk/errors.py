@@ -124,6 +124,14 @@ class UsernameTakenError(ConflictError):
     code, title = "username_taken", "The user name is taken"
 
 
+class TooManySharesError(ConflictError):
+    code, title = "too_many_shares", "This thread is shared as often as it can be; end a share first"
+
+
+class OwnAccountError(ConflictError):
+    code, title = "own_account", "Nobody takes the administrator's role from, or suspends, their own account"
+
+
 class AttachmentNotUploadedError(ConflictError):
     code, title = "attachment_not_uploaded", "The file has not been uploaded yet"
 

@@ -33,12 +33,14 @@ WITHOUT_TOKEN = {
     "PUT /blobs/{key:path}",
     "GET /chatkit/images/{attachment_id}",  # tests/integration/test_chatkit.py
     "GET /public/chat-assets/{asset_id}",
+    "GET /shared/{token}",  # tests/integration/test_sharing.py
 }
 # For browsers: documents and files without anybody's data but an interface that is published.
 PAGES = {
     "GET /",
     "GET /console/{path:path}",
     "GET /c/{slug}",
+    "GET /s/{token}",
     "GET /embed/{slug}",
     "GET /widget/{slug}.js",
     "GET /assets/{name}",
@@ -73,6 +75,9 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "PATCH /threads/{thread_id}": {"title": "taken", "metadata": {"taken": 1}, "is_deleted": True},
     "DELETE /threads/{thread_id}": None,
     "GET /threads/{thread_id}/export": None,
+    "POST /threads/{thread_id}/share": None,
+    "GET /threads/{thread_id}/share": None,
+    "DELETE /threads/{thread_id}/share/{share_id}": None,
     "GET /threads/{thread_id}/messages": None,
     "POST /threads/{thread_id}/messages": {"text": "taken", "if_active": "interrupt"},
     "POST /threads/{thread_id}/messages/stream": {"text": "taken", "if_active": "interrupt"},
@@ -120,6 +125,8 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "GET /chat/sessions/{session_id}/events": None,
     "GET /agent/tools": None,
 }
+# For administrators, whoever owns what they name: tests/integration/test_users_http.py.
+ADMINISTRATORS = {"GET /users", "PATCH /users/{user_id}"}
 # They take no ids of ours: tests of the proxy are their own.
 PROXY = {
     "POST /agent/message/stream",
@@ -215,6 +222,7 @@ async def _ids(person: Caller, message: dict[str, Any]) -> dict[str, str]:
         "attachment_id": (await person.made("POST", "/attachments/uploads", json={"name": "mine.txt"}))["id"],
         "interface_id": chat.interface["id"],
         "visitor_session_id": visitor.id,
+        "share_id": (await person.made("POST", f"/threads/{message['thread_id']}/share"))["id"],
         "thread_id": message["thread_id"],
         "message_id": message["id"],
         "execution_id": message["execution_id"],
@@ -249,7 +257,8 @@ def _operation(document: dict[str, Any], route: str) -> dict[str, Any]:
 
 
 def test_every_route_is_in_the_matrix() -> None:
-    assert set(_routes()) == set(MATRIX) | WITHOUT_TOKEN | PROXY | ELSEWHERE | {INVOKING} | VISITORS | PAGES
+    declared = set(MATRIX) | WITHOUT_TOKEN | ADMINISTRATORS | PROXY | ELSEWHERE | {INVOKING} | VISITORS | PAGES
+    assert set(_routes()) == declared
 
 
 def test_every_id_that_a_route_takes_is_in_the_matrix() -> None:
@@ -310,7 +319,7 @@ async def _state(world: World) -> list[Any]:
     holding = world.holdings[owner.username]
     for ids in (holding.ended, holding.running):
         thread = ids["thread_id"]
-        seen += [await owner.made("GET", f"/threads/{thread}/export"), await owner.made("GET", f"/threads/{thread}")]
+        seen += [await owner.made("GET", f"/threads/{thread}{below}") for below in ("", "/export", "/share")]
         session = _address(owner.client, f"/chat/sessions/{ids['session_id']}")
         seen += [await owner.made("GET", session), await owner.made("GET", f"{session}/messages")]
         chat = f"/chat-interfaces/{ids['interface_id']}"
@@ -426,8 +435,8 @@ BAD_TOKENS: list[dict[str, str]] = [
 async def test_without_a_token_nothing_is_read(world: World) -> None:
     before, ids = await _state(world), world.holdings[world.owner.username].ended
     bodies = [(b'{"broken', "application/json"), (b"\xff\xfe", "text/plain"), (b"[" * 100_000, "application/json")]
-    ids = ids | {"tool": "ingest_text"}
-    for route in (*MATRIX, INVOKING):
+    ids = ids | {"tool": "ingest_text", "user_id": world.owner.id}
+    for route in (*MATRIX, *ADMINISTRATORS, INVOKING):
         method, path = route.split(" ")
         for token, (body, media_type) in product(BAD_TOKENS, bodies):
             headers = {**token, "Content-Type": media_type, "Idempotency-Key": b"\xe9"}

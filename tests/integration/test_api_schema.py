@@ -36,8 +36,8 @@ SETTINGS = """
 expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "422", "429"]
 """
 ADA = {"username": "ada", "password": PASSWORD}
-# A sign-out ends the run's own token; the metrics' reader is another.
-LEFT_OUT = ("/auth/logout", "/metrics")
+# A sign-out and a new password end the run's own token; the metrics' reader is another.
+LEFT_OUT = ("/auth/logout", "/users/", "/metrics")
 
 
 @pytest.fixture

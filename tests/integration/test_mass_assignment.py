@@ -183,6 +183,8 @@ ON_A_THREAD: list[tuple[str, str, dict[str, Any] | None]] = [
     ("PATCH", "/threads/{thread}", {"is_deleted": True}),
     ("GET", "/threads/{thread}/export", None),
     ("GET", "/threads/{thread}/export?format=markdown", None),
+    ("POST", "/threads/{thread}/share", None),
+    ("GET", "/threads/{thread}/share", None),
     ("GET", "/threads/{thread}/messages", None),
     ("POST", "/threads/{thread}/messages", {"text": "x"}),
     ("POST", "/threads/{thread}/messages/stream", {"text": "x"}),

@@ -8,6 +8,8 @@ export interface Desk {
   threads: ReturnType<typeof threadsOf>;
   /** Models to offer when the provider names none. */
   fallbackModels: string[];
+  /** Nobody has an account yet. */
+  isNew: boolean;
 }
 
 export const DESK: InjectionKey<Desk> = Symbol("desk");

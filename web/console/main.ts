@@ -8,21 +8,24 @@ import ConsoleShell from "./ConsoleShell.vue";
 import { DESK } from "./desk";
 import { routerOf } from "./routes";
 import { threadsOf } from "./threads";
+import { preferredLocale, spokenOf } from "./wording";
 
 interface Given {
   /** Where the API is: `/api`. */
   root: string;
   fallbackModels: string[];
+  isNew: boolean;
 }
 
 async function start(): Promise<void> {
   const given = JSON.parse(document.getElementById("frontdesk")?.textContent ?? "") as Given;
   const account = new Account(given.root);
-  const [language] = await Promise.all([languageOf("en"), account.resume().catch(() => undefined)]);
+  const [language] = await Promise.all([languageOf(preferredLocale()), account.resume().catch(() => undefined)]);
+  document.documentElement.lang = spokenOf(language.locale);
   createApp(ConsoleShell)
     .use(routerOf(account))
     .provide(LANGUAGE, language)
-    .provide(DESK, { account, threads: threadsOf(account), fallbackModels: given.fallbackModels })
+    .provide(DESK, { account, threads: threadsOf(account), fallbackModels: given.fallbackModels, isNew: given.isNew })
     .mount("#app");
 }
 

@@ -14,18 +14,38 @@ const TITLE = 60;
 export function threadsOf(account: Account) {
   const threads = shallowRef<Thread[]>([]);
   const hasMore = ref(false);
+  /** Titles of threads that are further back than the list. */
+  const others = shallowRef(new Map<string, string | null>());
+  let listed: Promise<void> = Promise.resolve();
 
-  async function load(): Promise<void> {
-    const listed = await account.ask<{ items: Thread[] }>("GET", `/threads?limit=${PAGE}`);
-    threads.value = listed.items;
-    hasMore.value = listed.items.length === PAGE;
+  function load(): Promise<void> {
+    listed = read();
+    return listed;
+  }
+
+  async function read(): Promise<void> {
+    const found = await account.ask<{ items: Thread[] }>("GET", `/threads?limit=${PAGE}`);
+    threads.value = found.items;
+    hasMore.value = found.items.length === PAGE;
+  }
+
+  function titleOf(id: string): string | null {
+    return threads.value.find((each) => each.id === id)?.title ?? others.value.get(id) ?? null;
+  }
+
+  /** So that `titleOf` knows it, wherever the thread stands. Who it is not for is told by what else is asked. */
+  async function learn(id: string): Promise<void> {
+    await listed.catch(() => undefined);
+    if (others.value.has(id) || threads.value.some((each) => each.id === id)) return;
+    const found = await account.ask<Thread>("GET", `/threads/${id}?messages=0`).catch(() => undefined);
+    if (found !== undefined) others.value = new Map(others.value).set(id, found.title);
   }
 
   async function loadMore(): Promise<void> {
     const after = threads.value.at(-1)?.id;
-    const listed = await account.ask<{ items: Thread[] }>("GET", `/threads?limit=${PAGE}&after=${after}`);
-    threads.value = [...threads.value, ...listed.items];
-    hasMore.value = listed.items.length === PAGE;
+    const found = await account.ask<{ items: Thread[] }>("GET", `/threads?limit=${PAGE}&after=${after}`);
+    threads.value = [...threads.value, ...found.items];
+    hasMore.value = found.items.length === PAGE;
   }
 
   /** Named by what is said first. */
@@ -37,17 +57,19 @@ export function threadsOf(account: Account) {
     return thread;
   }
 
-  async function rename(thread: Thread, title: string): Promise<void> {
-    await account.ask("PATCH", `/threads/${thread.id}`, { title });
-    threads.value = threads.value.map((each) => (each.id === thread.id ? { ...each, title } : each));
+  /** What the server knows already. */
+  function renamed(id: string, title: string | null): void {
+    threads.value = threads.value.map((each) => (each.id === id ? { ...each, title } : each));
+    others.value = new Map(others.value).set(id, title);
   }
 
-  async function remove(thread: Thread): Promise<void> {
-    await account.ask("DELETE", `/threads/${thread.id}`);
+  /** Hidden, or erased with all that belongs to it. */
+  async function remove(thread: Pick<Thread, "id">, isErased = false): Promise<void> {
+    await account.ask("DELETE", `/threads/${thread.id}${isErased ? "?purge=true" : ""}`);
     threads.value = threads.value.filter((each) => each.id !== thread.id);
   }
 
-  return { threads, hasMore, load, loadMore, create, rename, remove };
+  return { threads, hasMore, load, loadMore, titleOf, learn, create, renamed, remove };
 }
 
 export async function modelsOf(account: Account, fallback: string[]): Promise<string[]> {

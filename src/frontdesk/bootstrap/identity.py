@@ -15,6 +15,7 @@ from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.usage.ledger import UsageLedger
 from frontdesk.identity.usage.reports import UsageReports
 from frontdesk.identity.usage.service import UsageService
+from frontdesk.identity.users.administration import UserAdministration
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.identity_provider import IdentityProvider
@@ -26,6 +27,7 @@ from frontdesk.settings import Settings
 class Identity:
     standings: Standings
     users: UserService
+    administration: UserAdministration
     tokens: TokenService
     secrets: ClientSecrets
     external: ExternalIdentities
@@ -45,6 +47,7 @@ async def open_identity(stack: AsyncExitStack, parts: Parts) -> Identity:
     return Identity(
         standings=standings,
         users=UserService(database, clock, passwords=passwords, throttle=throttle, standings=standings),
+        administration=UserAdministration(database, clock, passwords=passwords, standings=standings),
         tokens=TokenService(database, clock, settings=settings, standings=standings),
         secrets=ClientSecrets(database, clock, settings=settings, standings=standings),
         external=ExternalIdentities(database, clock, provider=provider, standings=standings),

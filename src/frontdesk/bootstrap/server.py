@@ -27,6 +27,7 @@ from frontdesk.conversation.sessions.invoking import ToolInvoker
 from frontdesk.conversation.sessions.reports import BackEndReports
 from frontdesk.conversation.sessions.service import SessionService
 from frontdesk.conversation.sessions.source import SessionSource
+from frontdesk.conversation.sharing.service import SharingService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.built_files import BuiltFiles
@@ -66,11 +67,13 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             settings=settings,
             clock=clock,
             users=identity.users,
+            administration=identity.administration,
             tokens=identity.tokens,
             tickets=identity.tickets,
             client_secrets=identity.secrets,
             external=identity.external,
             threads=core.threads,
+            sharing=SharingService(database=database, clock=clock),
             messages=MessageService(database=database, clock=clock),
             conversation=core.conversation,
             inputs=InputService(database=database, engine=core.engine, tools=parts.tools, clock=clock),

@@ -18,6 +18,7 @@ from frontdesk.conversation.sessions.answers import AnswersSource
 from frontdesk.conversation.sessions.feed import SessionFeed
 from frontdesk.conversation.sessions.invoking import ToolInvoker
 from frontdesk.conversation.sessions.service import SessionService
+from frontdesk.conversation.sharing.service import SharingService
 from frontdesk.conversation.threads.service import ThreadService
 from frontdesk.conversation.tool_calls.inputs import InputService
 from frontdesk.http.built_files import BuiltFiles
@@ -31,6 +32,7 @@ from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
 from frontdesk.identity.usage.reports import UsageReports
 from frontdesk.identity.usage.service import UsageService
+from frontdesk.identity.users.administration import UserAdministration
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import Clock
 from frontdesk.observability.measurements import Measurements
@@ -58,8 +60,10 @@ class Operations:
 @dataclass(frozen=True, kw_only=True)
 class Services(Operations):
     users: UserService
+    administration: UserAdministration
     tokens: TokenService
     threads: ThreadService
+    sharing: SharingService
     messages: MessageService
     conversation: ConversationService
     inputs: InputService

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from frontdesk.errors import NotAllowedError, NotFoundError
+from frontdesk.errors import ForbiddenError, NotAllowedError, NotFoundError
 from frontdesk.identity.principal import Principal, PrincipalKind
 
 
@@ -46,3 +46,9 @@ def may_use_metadata(principal: Principal, metadata: Mapping[str, Any]) -> bool:
         if not isinstance(wanted, str) or wanted not in permitted:
             return False
     return True
+
+
+def administer(principal: Principal) -> None:
+    """Raises `ForbiddenError` for who is no administrator."""
+    if not principal.is_admin:
+        raise ForbiddenError("For administrators only")

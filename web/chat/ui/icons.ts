@@ -20,6 +20,13 @@ export const ICONS = {
   open: "M13 5h6v6m0-6-9 9M10 6H5v13h13v-5",
   menu: "M4 7h16M4 12h16M4 17h16",
   plus: "M12 5v14M5 12h14",
+  search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zm5 12 5 5",
+  share: "M12 15V4m0 0-4 4m4-4 4 4M5 12v8h14v-8",
+  people:
+    "M9 11a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7zm-6 9a6 6 0 0 1 12 0M16 4.500a3.500 3.500 0 0 1 0 6.500m2 3a6 6 0 0 1 3 6",
+  chart: "M4 20h16M7 16v-5m5 5V5m5 11V9",
+  pulse: "M3 12h4l3-8 4 16 3-8h4",
+  details: "M12 11v6m0-9v.1M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18z",
 } as const;
 
 export type IconName = keyof typeof ICONS;

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, exists, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from frontdesk.errors import NotFoundError
@@ -20,7 +20,14 @@ _ANY = select(exists(select(users.c.id)))
 _BY_ID = select(*_USER).where(users.c.id == bindparam("id"))
 _BY_NAME = select(*_USER).where(users.c.username_key == bindparam("key"))
 _CREDENTIALS = _BY_NAME.add_columns(users.c.password_hash)
-_PAGE = select(*_USER).where(users.c.id > bindparam("after")).order_by(users.c.id).limit(bindparam("limit"))
+_PAGE = (
+    select(*_USER)
+    .where(users.c.id > bindparam("after"))
+    .order_by(users.c.id)
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+)
+_COUNT = select(func.count()).select_from(users)
 
 
 def is_empty(connection: Connection) -> bool:
@@ -56,8 +63,13 @@ def find_credentials(connection: Connection, key: str) -> Credentials | None:
     return None if row is None else Credentials(_user(row), row.password_hash)
 
 
-def list_page(connection: Connection, *, after: str, limit: int) -> list[User]:
-    return [_user(row) for row in connection.execute(_PAGE, {"after": after, "limit": limit})]
+def list_page(connection: Connection, *, after: str, limit: int, offset: int = 0) -> list[User]:
+    found = connection.execute(_PAGE, {"after": after, "limit": limit, "offset": offset})
+    return [_user(row) for row in found]
+
+
+def count(connection: Connection) -> int:
+    return int(connection.scalar(_COUNT) or 0)
 
 
 def change(connection: Connection, user_id: str, values: dict[str, Any], *, now: datetime) -> None:

@@ -95,6 +95,10 @@ class UserService:
         await self._throttle.give_back(key, address)
         return user
 
+    async def is_empty(self) -> bool:
+        """Whether the first account is yet to be made. Raises `UnavailableError`."""
+        return await self._database.read(repository.is_empty)
+
     async def get(self, user_id: str) -> User:
         """Raises `NotFoundError`."""
         return await self._database.read(partial(repository.get, user_id=user_id))

@@ -5,17 +5,20 @@ from typing import Annotated, Any
 from fastapi import Path, Request
 from starlette.responses import RedirectResponse, Response
 
-from frontdesk.errors import FrontdeskError, NotFoundError
+from frontdesk.errors import FrontdeskError, NotFoundError, UnavailableError
 from frontdesk.http.routing import DeclaredRoute, DeclaredRouter, public
 from frontdesk.http.services import services
+from frontdesk.identity.users.service import UserService
 from frontdesk.public_chat.interfaces.models import ChatInterface
 from frontdesk.public_chat.interfaces.origins import frame_ancestors
 from frontdesk.surfaces.pages.documents import UNFRAMED, Page, document, notice, script_json
 from frontdesk.surfaces.public_chat.schemas import PublicInterfaceOut
 from frontdesk.surfaces.public_chat.visiting import PREFIX
+from frontdesk.surfaces.threads_api.sharing_schemas import UNLISTED, SnapshotOut
 
 _CHAT = "page/main.ts"
 _CONSOLE = "console/main.ts"
+_SHARED = "shared/main.ts"
 _CONSOLE_PATH = "/console/"
 _LOADER = "widget.js"
 _PLACE = '"__FRONTDESK_WIDGET__"'
@@ -92,14 +95,39 @@ async def console(request: Request, path: Annotated[str, Path()]) -> Response:  
         lang="en",
         title="Frontdesk",
         description="",
-        given={"root": held.settings.api_prefix, "fallbackModels": models},
+        given={"root": held.settings.api_prefix, "fallbackModels": models, "isNew": await _is_new(held.users)},
     )
     return document(page, ancestors=UNFRAMED)
+
+
+@router.get("/s/{token}")
+async def shared_thread(request: Request, token: Annotated[str, Path()]) -> Response:
+    """With the thread in it, so that nothing else has to be asked."""
+    held = services(request)
+    shared = SnapshotOut.model_validate(await held.sharing.read(token))
+    page = Page(
+        head=held.built.head(_SHARED),
+        lang="en",
+        title=shared.title or "Frontdesk",
+        description="",
+        given=shared.model_dump(mode="json"),
+    )
+    response = document(page, ancestors=UNFRAMED)
+    response.headers.update(UNLISTED)
+    return response
 
 
 @router.get("/assets/{name}")
 async def asset(request: Request, name: Annotated[str, Path(max_length=200)]) -> Response:
     return services(request).built.response(request, name)
+
+
+async def _is_new(users: UserService) -> bool:
+    """Whether somebody has to make the first account."""
+    try:
+        return await users.is_empty()
+    except UnavailableError:
+        return False
 
 
 def _is_browser(request: Request) -> bool:
