@@ -38,6 +38,7 @@ WITHOUT_TOKEN = {
 PAGES = {
     "GET /",
     "GET /console/{path:path}",
+    "GET /chat-interfaces/{interface_id}/preview",
     "GET /c/{slug}",
     "GET /embed/{slug}",
     "GET /widget/{slug}.js",
@@ -109,6 +110,7 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "GET /chat-interfaces/{interface_id}/sessions": None,
     "GET /chat-interfaces/{interface_id}/sessions/{visitor_session_id}": None,
     "GET /chat-interfaces/{interface_id}/sessions/{visitor_session_id}/messages": None,
+    "POST /chat-interfaces/{interface_id}/sessions/{visitor_session_id}/end": None,
     "DELETE /chat-interfaces/{interface_id}/sessions/{visitor_session_id}": None,
     "GET /provider-threads/{thread_id}": None,
     "PUT /provider-threads/{thread_id}": {"conversation_id": "taken"},

@@ -99,13 +99,17 @@ class AgentService:
 
     def _require_known(self, agent: Agent) -> None:
         if unknown := [name for name in agent.tools if not self._knows_tool(name)]:
-            raise InvalidAgentError(f"There is no tool named {', '.join(unknown)}")
+            raise _wrong("tools", f"There is no tool named {', '.join(unknown)}")
         runtimes = self._runtimes.get(agent.kind, ())
         if agent.kind is AgentKind.model:
             if agent.runtime is not None:
-                raise InvalidAgentError("An agent of the kind model has no runtime")
+                raise _wrong("runtime", "An agent of the kind model has no runtime")
         elif agent.runtime not in runtimes:
             there = ", ".join(runtimes) or "none"
-            raise InvalidAgentError(
-                f"The configuration has no {agent.kind.value} runtime {agent.runtime}; there are: {there}"
+            raise _wrong(
+                "runtime", f"The configuration has no {agent.kind.value} runtime {agent.runtime}; there are: {there}"
             )
+
+
+def _wrong(field: str, detail: str) -> InvalidAgentError:
+    return InvalidAgentError(detail, errors=[{"loc": ["body", field], "msg": detail, "type": InvalidAgentError.code}])
