@@ -8,6 +8,7 @@ import ConsoleShell from "./ConsoleShell.vue";
 import { DESK } from "./desk";
 import { routerOf } from "./routes";
 import { threadsOf } from "./threads";
+import { preferredLocale, spokenOf } from "./wording";
 
 interface Given {
   /** Where the API is: `/api`. */
@@ -18,7 +19,8 @@ interface Given {
 async function start(): Promise<void> {
   const given = JSON.parse(document.getElementById("frontdesk")?.textContent ?? "") as Given;
   const account = new Account(given.root);
-  const [language] = await Promise.all([languageOf("en"), account.resume().catch(() => undefined)]);
+  const [language] = await Promise.all([languageOf(preferredLocale()), account.resume().catch(() => undefined)]);
+  document.documentElement.lang = spokenOf(language.locale);
   createApp(ConsoleShell)
     .use(routerOf(account))
     .provide(LANGUAGE, language)

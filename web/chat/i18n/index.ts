@@ -9,7 +9,8 @@ export const LANGUAGES: Record<string, () => Promise<Texts>> = {
 const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur", "yi", "ps", "dv", "ckb"]);
 
 export type Key = keyof Texts;
-type Values = Record<string, string | number>;
+export type Values = Record<string, string | number>;
+export type Forms = string | Partial<Record<Intl.LDMLPluralRule, string>>;
 
 export interface Language {
   locale: string;
@@ -33,11 +34,7 @@ export function makeLanguage(locale: string, texts: Texts = en): Language {
   return {
     locale,
     direction: RIGHT_TO_LEFT.has(locale.split("-")[0] ?? "") ? "rtl" : "ltr",
-    t(key, values = {}) {
-      const text = texts[key];
-      const form = typeof text === "string" ? text : (text[plurals.select(Number(values.count))] ?? text.other ?? "");
-      return form.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ""));
-    },
+    t: (key, values = {}) => phrase(texts[key], values, plurals),
     size(bytes) {
       const isLarge = bytes >= 1_000_000;
       const unit = isLarge ? "megabyte" : "kilobyte";
@@ -45,6 +42,12 @@ export function makeLanguage(locale: string, texts: Texts = en): Language {
       return format.format(isLarge ? bytes / 1_048_576 : Math.max(1, bytes / 1024));
     },
   };
+}
+
+/** A text with its values in their places, in the form that the language has for `count`. */
+export function phrase(text: Forms, values: Values, plurals: Intl.PluralRules): string {
+  const form = typeof text === "string" ? text : (text[plurals.select(Number(values.count))] ?? text.other ?? "");
+  return form.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ""));
 }
 
 function canonical(locale: string): string {
