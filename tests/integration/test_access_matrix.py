@@ -88,6 +88,7 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /search/threads": {"query": "taken"},
     "POST /agents": {"name": "mine"},
     "GET /agents": None,
+    "GET /agents/choices": None,
     "GET /agents/{agent_id}": None,
     "PATCH /agents/{agent_id}": {"name": "taken", "users": None},
     "DELETE /agents/{agent_id}": None,

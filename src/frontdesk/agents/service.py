@@ -1,6 +1,6 @@
 """Agents as their owners keep them, and as those see them who may use them."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.kit.paging import Page
+from frontdesk.ports.tool_source import Tool
 
 
 class AgentDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,13 @@ class AgentDraft(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent can be made of on this server."""
+
+    tools: Sequence[Tool]
+    runtimes: Mapping[AgentKind, Collection[str]]
+
+
 class AgentService:
     """`knows_tool` is whether there is a tool of a name; `runtimes` are what the configuration names for a kind."""
 
@@ -40,12 +48,17 @@ class AgentService:
         database: Database,
         clock: Clock,
         knows_tool: Callable[[str], bool],
+        list_tools: Callable[[], Sequence[Tool]],
         runtimes: Mapping[AgentKind, Collection[str]],
     ) -> None:
         self._database = database
         self._clock = clock
         self._knows_tool = knows_tool
+        self._list_tools = list_tools
         self._runtimes = runtimes
+
+    def choices(self) -> Choices:
+        return Choices(tools=self._list_tools(), runtimes=self._runtimes)
 
     async def create(self, principal: Principal, draft: AgentDraft) -> Agent:
         """Raises `InvalidAgentError`."""

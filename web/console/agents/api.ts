@@ -1,10 +1,16 @@
 /** Agents and tools as the API has them. */
 import type { Account } from "../account";
-import type { Agent } from "./draft";
+import type { Agent, Kind } from "./draft";
 
 export interface Tool {
   name: string;
   description: string;
+}
+
+/** What an agent can be made of on this server. */
+export interface Choices {
+  tools: Tool[];
+  runtimes: Partial<Record<Kind, string[]>>;
 }
 
 export interface Listed<Item> {
@@ -30,7 +36,6 @@ export async function allAgents(account: Account): Promise<Agent[]> {
   return found;
 }
 
-export async function toolsOf(account: Account): Promise<Tool[]> {
-  const { tools } = await account.ask<{ tools: Tool[] }>("GET", "/agent/tools");
-  return tools;
+export function choicesOf(account: Account): Promise<Choices> {
+  return account.ask("GET", "/agents/choices");
 }

@@ -3,7 +3,8 @@ import { type Conversation, converse, ThreadsApi } from "../../chat";
 import type { Account } from "../account";
 
 export interface Trial {
-  conversation: Conversation;
+  /** One for each place where it is shown, one at a time: a conversation ends with its place. */
+  begin(): Conversation;
   /** Erases what was said. What a closed tab leaves behind is a conversation among the others. */
   discard(): Promise<void>;
 }
@@ -18,7 +19,7 @@ export function tryAgent(account: Account, agentId: string, title: string): Tria
     },
   };
   return {
-    conversation: converse(new ThreadsApi(account.root, thread, () => account.token())),
+    begin: () => converse(new ThreadsApi(account.root, thread, () => account.token())),
     async discard() {
       const { id } = thread;
       thread.id = null;
