@@ -207,7 +207,8 @@ async def test_what_is_not_saved_outlives_a_reload(browser: Browser, owner: Call
 
 
 async def test_every_page_can_be_used_by_anybody(browser: Browser, owner: Caller) -> None:
-    chat = await built(owner, ECHO, name="Shop", widgetButtonText="Ask", widgetInitialState="collapsed")
+    agent = {"name": "Night guide", "model": ECHO}
+    chat = await build(owner, agent=agent, name="Shop", title="Ask the bookshop", widgetButtonText="Ask")
     await visited(chat, "Where are the maps?")
     dark: Any = {"color_scheme": "dark"}
     path = f"/interfaces/{chat.interface['id']}"
@@ -240,7 +241,7 @@ async def test_every_page_can_be_used_by_anybody(browser: Browser, owner: Caller
         await page.get_by_role("tab", name="Full page").click()
         await expect(widget.answers).to_contain_text("From the preview")
         await page.get_by_role("link", name="Agents").click()
-        await page.get_by_role("main").get_by_role("link").nth(1).click()
+        await page.get_by_role("link", name="Night guide").click()
         await expect(page.get_by_role("region", name="Try it")).to_be_visible()
         assert await seen.barriers() == []
         assert _unexpected(seen) == []
