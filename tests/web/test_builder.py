@@ -15,13 +15,14 @@ from harness.visitors import Chat, build
 
 ECHO = "scripted?echo=1"
 DESKTOP = {"width": 1280, "height": 860}
+PHONE = {"width": 400, "height": 780}
 expect.set_options(timeout=15_000)
 
 
 @asynccontextmanager
 async def console(browser: Browser, builder: Caller, path: str, **context: Any) -> AsyncIterator[Watched]:
     """That page of the console, as the builder."""
-    async with watched_page(browser, viewport=DESKTOP, **context) as seen:
+    async with watched_page(browser, **{"viewport": DESKTOP, **context}) as seen:
         await seen.page.goto(str(builder.client.base_url).removesuffix("/api/") + "/console" + path)
         await seen.page.locator("input[autocomplete=username]").fill(builder.username)
         await seen.page.locator("input[type=password]").fill(PASSWORD)
@@ -127,7 +128,7 @@ async def test_a_chat_is_made_and_changed_by_keyboard_alone(browser: Browser, ow
         await page.get_by_role("button", name="New chat").focus()
         await keys.press("Enter")
         dialog = page.get_by_role("dialog", name="New chat")
-        await _tab_to(page, dialog.get_by_label("Name"))
+        await expect(dialog.get_by_label("Name")).to_be_focused()
         await keys.type("By hand")
         await keys.press("Tab")
         await expect(dialog.get_by_label("Address")).to_be_focused()
@@ -204,6 +205,40 @@ async def test_what_is_not_saved_outlives_a_reload(browser: Browser, owner: Call
         shown = page.get_by_role("region", name="Preview of the chat").locator("img.page-face")
         await expect(shown).to_have_js_property("naturalWidth", 1)
         assert _unexpected(seen, "dialog") == []
+
+
+async def test_a_chat_is_copied_closed_and_deleted_and_its_agent_after_it(browser: Browser, owner: Caller) -> None:
+    agent = {"name": "Short lived", "model": ECHO}
+    chat = await build(owner, agent=agent, name="Stall", title="Stall")
+    async with console(browser, owner, f"/interfaces/{chat.interface['id']}", viewport=PHONE) as seen:
+        page = seen.page
+        sure = page.get_by_role("alertdialog")
+        await page.get_by_role("button", name="Take offline").click()
+        await expect(sure).to_contain_text("Their conversations stay")
+        await sure.get_by_role("button", name="Take offline").click()
+        await expect(page.get_by_text("It is a draft again.")).to_be_visible()
+        assert (await owner.client.get(address(chat))).status_code == 404
+        await seen.picture("builder-phone")
+        await page.get_by_role("button", name="Duplicate").click()
+        await expect(page.get_by_role("heading", name="Copy of Stall")).to_be_visible()
+        await page.get_by_role("button", name="Delete").click()
+        await sure.get_by_role("button", name="Cancel").click()
+        await expect(sure).to_be_hidden()
+        await page.get_by_role("button", name="Delete").click()
+        await sure.get_by_role("button", name="Delete").click()
+        await expect(page.get_by_role("link", name="Stall", exact=True)).to_be_visible()
+        await expect(page.get_by_role("link", name="Copy of Stall")).to_have_count(0)
+        await page.get_by_role("button", name="Menu").click()
+        await page.get_by_role("link", name="Agents").click()
+        await page.get_by_role("link", name="Short lived").click()
+        await page.get_by_label("Temperature").fill("7")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_label("Temperature")).to_have_accessible_description(re.compile("At most 2"))
+        await page.get_by_role("button", name="Delete").click()
+        await sure.get_by_role("button", name="Delete").click()
+        await expect(page.get_by_role("heading", name="Agents")).to_be_visible()
+        await expect(page.get_by_role("link", name="Short lived")).to_have_count(0)
+        assert _unexpected(seen, "422") == []
 
 
 async def test_every_page_can_be_used_by_anybody(browser: Browser, owner: Caller) -> None:

@@ -80,9 +80,9 @@ export function useForm<Values extends object>(first: Values, options: Options) 
   }
 
   watch(
-    values,
+    [values, saved],
     () => {
-      if (isDirty.value) sessionStorage.setItem(kept, JSON.stringify(values));
+      if (isDirty.value) sessionStorage.setItem(kept, JSON.stringify(changesOf(saved.value, values)));
       else sessionStorage.removeItem(kept);
       if (isDirty.value) said.value = "";
     },

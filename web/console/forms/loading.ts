@@ -26,6 +26,27 @@ export function useLoading(load: () => Promise<void>) {
   return { isLoading, trouble, again };
 }
 
+/** Something that is done on a page: `refusal` says why it was not. */
+export function useAttempt() {
+  const troubleOf = useTrouble();
+  const refusal = ref("");
+  const isBusy = ref(false);
+
+  async function attempt(work: () => Promise<void>): Promise<void> {
+    refusal.value = "";
+    isBusy.value = true;
+    try {
+      await work();
+    } catch (error) {
+      refusal.value = troubleOf(error);
+    } finally {
+      isBusy.value = false;
+    }
+  }
+
+  return { refusal, isBusy, attempt };
+}
+
 /** What to tell of a failure. */
 export function useTrouble(): (error: unknown) => string {
   const language = useLanguage();
