@@ -42,6 +42,7 @@ async def test_a_chat_from_its_agent_to_what_a_visitor_said(browser: Browser, ow
     async with console(browser, builder, "/agents", permissions=allowed) as seen:
         page = seen.page
         await expect(page.get_by_role("heading", name="There is no agent yet")).to_be_visible()
+        assert await seen.barriers() == []
         await page.get_by_role("link", name="New agent").click()
         await page.get_by_label("Name").fill("Guide")
         await page.get_by_label("Model", exact=True).fill(ECHO)
@@ -53,6 +54,9 @@ async def test_a_chat_from_its_agent_to_what_a_visitor_said(browser: Browser, ow
         await trial.say("Can you hear me?")
         await expect(trial.answers).to_contain_text("Can you hear me?")
         await seen.picture("builder-agent")
+        await page.reload()
+        await expect(page.get_by_role("heading", name="Guide", exact=True)).to_be_visible()
+        await builder.until("/threads", lambda listed: listed["total"] == 0)
 
         await page.get_by_role("link", name="Make a chat of it").click()
         dialog = page.get_by_role("dialog", name="New chat")
