@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 from harness.browser import Watched, watched_page
 from harness.callers import Caller, newcomer
 from harness.identities import PASSWORD
-from harness.pages import ChatPage, address, built
+from harness.pages import ChatPage, address, built, home
 from harness.visitors import Chat, build
 
 ECHO = "scripted?echo=1"
@@ -24,11 +24,16 @@ async def console(browser: Browser, builder: Caller, path: str, **context: Any) 
     """That page of the console, as the builder."""
     async with watched_page(browser, **{"viewport": DESKTOP, **context}) as seen:
         await seen.page.goto(str(builder.client.base_url).removesuffix("/api/") + "/console" + path)
-        await seen.page.locator("input[autocomplete=username]").fill(builder.username)
-        await seen.page.locator("input[type=password]").fill(PASSWORD)
-        await seen.page.locator("input[type=password]").press("Enter")
-        await expect(seen.page.get_by_role("main").get_by_role("heading", level=1)).to_be_visible()
+        await sign_in(seen.page, builder)
         yield seen
+
+
+async def sign_in(page: Page, builder: Caller) -> None:
+    await page.locator("input[autocomplete=username]").fill(builder.username)
+    await page.locator("input[type=password]").fill(PASSWORD)
+    await page.locator("input[type=password]").press("Enter")
+    await expect(page.locator(".side")).to_be_attached()
+    await expect(page.get_by_role("main").get_by_role("heading", level=1)).to_be_visible()
 
 
 async def visited(chat: Chat, text: str) -> None:
@@ -187,13 +192,18 @@ async def _tab_to(page: Page, goal: Any) -> None:
     raise AssertionError(f"the tab key never came to {goal}")
 
 
-async def test_what_is_not_saved_outlives_a_reload(browser: Browser, owner: Caller) -> None:
-    chat = await build(owner, agent={"name": "Guide", "model": ECHO}, title="Before")
-    async with console(browser, owner, f"/interfaces/{chat.interface['id']}") as seen:
+async def test_what_is_not_saved_outlives_a_sign_in_and_a_reload(browser: Browser, owner: Caller) -> None:
+    builder = await newcomer(owner, "somebody who signs out")
+    chat = await build(builder, agent={"name": "Guide", "model": ECHO}, title="Before")
+    async with console(browser, builder, f"/interfaces/{chat.interface['id']}") as seen:
         page = seen.page
         await page.get_by_label("Title").fill("Half a thought")
         await expect(page.get_by_text("Not saved yet")).to_be_visible()
         page.on("dialog", lambda dialog: dialog.accept())
+        await page.get_by_role("button", name="Sign out").click()
+        await sign_in(page, builder)
+        await page.goto(f"{home(chat)}/console/interfaces/{chat.interface['id']}")
+        await expect(page.get_by_label("Title")).to_have_value("Half a thought")
         await page.reload()
         await expect(page.get_by_label("Title")).to_have_value("Half a thought")
         await expect(page.get_by_text("Here is what you had not saved.")).to_be_visible()

@@ -3,6 +3,7 @@
  */
 import { computed, nextTick, onBeforeUnmount, reactive, type Ref, ref, shallowRef, watch } from "vue";
 import { onBeforeRouteLeave } from "vue-router";
+import { useDesk } from "../desk";
 import { changesOf } from "./changes";
 import { type ByCode, fieldErrorsOf } from "./refusals";
 import { useTrouble } from "./loading";
@@ -99,8 +100,10 @@ function useGuard(isDirty: Ref<boolean>, mayLeave: () => Promise<boolean>, undo:
     if (isDirty.value) event.preventDefault();
   }
 
+  const { account } = useDesk();
   onBeforeRouteLeave(async () => {
-    if (!isDirty.value) return true;
+    // Whoever is signed out finds it again.
+    if (!isDirty.value || account.user.value === null) return true;
     if (!(await mayLeave())) return false;
     undo();
     return true;
