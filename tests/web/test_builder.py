@@ -283,6 +283,7 @@ async def test_every_page_can_be_used_by_anybody(browser: Browser, owner: Caller
         await widget.page.get_by_role("button", name="Ask").click()
         await widget.say("From the preview")
         await expect(widget.answers).to_contain_text("From the preview")
+        await expect(widget.send_button).to_be_visible()
         assert await seen.barriers() == []
         await seen.picture("builder-widget-dark")
         await page.get_by_role("tab", name="Frame").click()
