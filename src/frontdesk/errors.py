@@ -191,6 +191,8 @@ class BadArgumentsError(FrontdeskError):
 
 
 class InvalidAgentError(FrontdeskError):
+    """`errors` lists `{loc, msg, type}` of the field that it is about."""
+
     code, status, title = "invalid_agent", 422, "The agent cannot be made like this"
 
 

@@ -22,6 +22,10 @@ FLAGS = [
 ]
 SECONDS = 60  # for whatever is waited for: machines are slow at times
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
+# What fades in or out has half its contrast on the way.
+_SETTLED = """() => Promise.allSettled(
+    document.getAnimations().filter((each) => each.effect.getComputedTiming().endTime < 10_000)
+        .map((each) => each.finished))"""
 _AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -64,6 +68,7 @@ class Watched:
     async def barriers(self) -> list[str]:
         """What axe-core finds wrong for people who see, hear or move otherwise."""
         context: Any = self.page
+        await self.page.evaluate(_SETTLED)
         await self.page.evaluate(_AXE.read_text())
         found = await context.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
         return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found["violations"]]

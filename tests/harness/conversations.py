@@ -81,7 +81,11 @@ class Core:
     async def agent(self, *tools: str, **fields: Any) -> str:
         """An agent of the user's with these tools."""
         service = AgentService(
-            database=self.database, clock=SystemClock(), knows_tool=lambda _: True, runtimes=self.runtimes.names
+            database=self.database,
+            clock=SystemClock(),
+            knows_tool=lambda _: True,
+            list_tools=list,
+            runtimes=self.runtimes.names,
         )
         draft = AgentDraft(name="agent", tools=list(tools), **fields)
         return (await service.create(self.user, draft)).id

@@ -39,6 +39,7 @@ WITHOUT_TOKEN = {
 PAGES = {
     "GET /",
     "GET /console/{path:path}",
+    "GET /chat-interfaces/{interface_id}/preview",
     "GET /c/{slug}",
     "GET /s/{token}",
     "GET /embed/{slug}",
@@ -92,6 +93,7 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "POST /search/threads": {"query": "taken"},
     "POST /agents": {"name": "mine"},
     "GET /agents": None,
+    "GET /agents/choices": None,
     "GET /agents/{agent_id}": None,
     "PATCH /agents/{agent_id}": {"name": "taken", "users": None},
     "DELETE /agents/{agent_id}": None,
@@ -114,6 +116,7 @@ MATRIX: dict[str, dict[str, Any] | None] = {
     "GET /chat-interfaces/{interface_id}/sessions": None,
     "GET /chat-interfaces/{interface_id}/sessions/{visitor_session_id}": None,
     "GET /chat-interfaces/{interface_id}/sessions/{visitor_session_id}/messages": None,
+    "POST /chat-interfaces/{interface_id}/sessions/{visitor_session_id}/end": None,
     "DELETE /chat-interfaces/{interface_id}/sessions/{visitor_session_id}": None,
     "GET /provider-threads/{thread_id}": None,
     "PUT /provider-threads/{thread_id}": {"conversation_id": "taken"},

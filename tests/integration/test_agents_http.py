@@ -166,8 +166,15 @@ async def test_an_agent_that_cannot_be_is_refused(ann: Someone, fields: dict[str
     ):
         assert_problem(refused, 422, code)
         assert said in refused.text
+        assert refused.json()["errors"][0]["loc"][1] in fields.keys() | {"runtime"}
     assert (await ann.call("GET", path)).json() == agent
     assert (await ann.call("GET", "/agents")).json()["total"] == 1
+
+
+async def test_what_an_agent_can_be_made_of_is_listed(ann: Someone) -> None:
+    ask = {"name": "ask", "description": "Ask", "runsAt": "client", "requiresApproval": False}
+    told = await ann.call("GET", "/agents/choices")
+    assert told.json() == {"tools": [ask], "runtimes": {"python": ["writer"], "remote": ["planner"]}}
 
 
 async def test_an_agent_needs_a_name(ann: Someone) -> None:

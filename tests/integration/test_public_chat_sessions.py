@@ -280,6 +280,39 @@ async def test_another_agent_goes_on_with_the_session(chat: Chat) -> None:
     await until(visitor.answer, lambda events: text_of(events) == "t0 ")
 
 
+async def test_an_owner_lists_sessions_by_state_and_ends_one(chat: Chat, database: Database) -> None:
+    kept = await build(chat.owner, agent={"model": "scripted?tokens=3"}, sessionTimeoutMinutes=10)
+    silent, heard, over, bare = [await kept.visitor() for _ in range(4)]
+    for visitor in (silent, heard, over):
+        await visitor.answer()
+    await _grow_old(database, silent, 10)
+    await _grow_old(database, heard, 9)
+
+    for _ in range(2):
+        ended = await kept.owner.made("POST", f"{kept.path}/sessions/{over.id}/end")
+        assert (ended["id"], ended["status"]) == (over.id, "ended")
+        assert ended["endedAt"] is not None
+    assert_failure(await over.send(), 410, "session_ended")
+
+    async def listed(status: str) -> list[str]:
+        page = await kept.owner.made("GET", f"{kept.path}/sessions?status={status}")
+        assert page["total"] == len(page["items"])
+        assert {each["status"] for each in page["items"]} == {status}
+        return [each["id"] for each in page["items"]]
+
+    assert await listed("active") == [bare.id, heard.id]
+    assert await listed("ended") == [over.id]
+    assert await listed("expired") == [silent.id]
+    assert_failure(await kept.owner.send("GET", f"{kept.path}/sessions?status=asleep"), 422, "validation_error")
+    endless = await build(chat.owner, sessionTimeoutMinutes=0)
+    awake = await endless.visitor()
+    await _grow_old(database, awake, 100)
+    states = [
+        await endless.owner.made("GET", f"{endless.path}/sessions?status={name}") for name in ("active", "expired")
+    ]
+    assert [page["total"] for page in states] == [1, 0]
+
+
 async def test_two_first_messages_make_one_thread(chat: Chat) -> None:
     visitor = await chat.visitor()
     sent = await asyncio.gather(*(visitor.send(str(number)) for number in range(5)))

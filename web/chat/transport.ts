@@ -48,6 +48,13 @@ export interface Transport {
   decide?(executionId: string, callId: string, decision: "approve" | "reject"): Promise<void>;
 }
 
+/** What is wrong with a part of a request: `loc` is its path, from `body` on. */
+export interface FieldError {
+  loc: (string | number)[];
+  msg: string;
+  type: string;
+}
+
 /** The server answered, and said no. */
 export class Refusal extends Error {
   constructor(
@@ -55,6 +62,7 @@ export class Refusal extends Error {
     readonly code: string,
     message: string,
     readonly retryAfter?: number,
+    readonly errors: readonly FieldError[] = [],
   ) {
     super(message);
     this.name = "Refusal";

@@ -4,6 +4,8 @@
 import { createRouter, createWebHistory, type RouteRecordRaw } from "vue-router";
 import type { IconName } from "../chat/ui/icons";
 import type { Account } from "./account";
+import { agentRoutes } from "./agents/routes";
+import { interfaceRoutes } from "./interfaces/routes";
 import ThreadPage from "./pages/ThreadPage.vue";
 import type { ConsoleKey } from "./texts";
 
@@ -32,6 +34,8 @@ const routes: RouteRecordRaw[] = [
   { path: "/usage", name: "usage", component: () => import("./admin/UsagePage.vue") },
   { path: "/users", name: "users", component: () => import("./admin/UsersPage.vue"), meta: { isForAdmins: true } },
   { path: "/health", name: "health", component: () => import("./admin/HealthPage.vue"), meta: { isForAdmins: true } },
+  ...agentRoutes,
+  ...interfaceRoutes,
   { path: "/sign-in", name: "sign-in", component: () => import("./pages/SignInPage.vue") },
   { path: "/:path(.*)*", redirect: "/" },
 ];
@@ -39,6 +43,8 @@ const routes: RouteRecordRaw[] = [
 export const NAVIGATION: { name: string; label: ConsoleKey; icon: IconName }[] = [
   { name: "home", label: "home", icon: "plus" },
   { name: "search", label: "search", icon: "search" },
+  { name: "agents", label: "agents", icon: "agent" },
+  { name: "interfaces", label: "interfaces", icon: "shop" },
   { name: "usage", label: "usage", icon: "chart" },
   { name: "users", label: "users", icon: "people" },
   { name: "health", label: "health", icon: "pulse" },

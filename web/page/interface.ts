@@ -1,6 +1,5 @@
-/** What the server has put into the page: the interface, as `GET /public/chat-interfaces/{slug}` has it. */
-export interface ChatInterface {
-  slug: string;
+/** How an interface looks to its visitors. */
+export interface Looks {
   title: string;
   description: string;
   coverType: "image" | "color" | "gradient";
@@ -12,12 +11,17 @@ export interface ChatInterface {
   welcomeMessage: string;
   placeholderText: string;
   suggestedPrompts: { text: string; icon?: string | null }[];
+  locale: string;
+}
+
+/** What the server has put into the page: the interface, as `GET /public/chat-interfaces/{slug}` has it. */
+export interface ChatInterface extends Looks {
+  slug: string;
   allowFileUpload: boolean;
   maxFiles: number;
   maxFileSizeMb: number;
   allowedFileTypes: string[];
   persistenceType: "session" | "local_storage";
-  locale: string;
 }
 
 export interface Given {

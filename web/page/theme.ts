@@ -1,24 +1,32 @@
 import { readableOn, textOn } from "./colour";
-import type { ChatInterface } from "./interface";
+import type { Looks } from "./interface";
 
-/** By the style object alone, which every Content-Security-Policy allows. */
-export function applyTheme(chat: ChatInterface): void {
-  const style = document.documentElement.style;
-  style.setProperty("--accent", chat.primaryColor);
-  style.setProperty("--on-accent", textOn(chat.primaryColor));
-  style.setProperty("--font", chat.fontFamily);
-  style.setProperty("--radius", `${chat.borderRadius}px`);
-  style.setProperty("--cover", coverOf(chat));
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const adjust = () => {
-    const [page, text] = dark.matches ? ["#232329", "#ececf1"] : ["#f6f6f7", "#1c1c21"];
-    style.setProperty("--accent-text", readableOn(chat.primaryColor, page, text));
+/** The custom properties that make an interface look as its owner chose. */
+export function themeOf(chat: Looks, isDark: boolean): Record<string, string> {
+  const [page, text] = isDark ? ["#232329", "#ececf1"] : ["#f6f6f7", "#1c1c21"];
+  return {
+    "--accent": chat.primaryColor,
+    "--on-accent": textOn(chat.primaryColor),
+    "--accent-text": readableOn(chat.primaryColor, page, text),
+    "--font": chat.fontFamily,
+    "--radius": `${chat.borderRadius}px`,
+    "--cover": coverOf(chat),
   };
-  adjust();
-  dark.addEventListener("change", adjust);
 }
 
-function coverOf(chat: ChatInterface): string {
+/** By the style object alone, which every Content-Security-Policy allows. */
+export function applyTheme(chat: Looks): void {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => {
+    for (const [name, value] of Object.entries(themeOf(chat, dark.matches))) {
+      document.documentElement.style.setProperty(name, value);
+    }
+  };
+  apply();
+  dark.addEventListener("change", apply);
+}
+
+function coverOf(chat: Looks): string {
   if (chat.coverType !== "image") return chat.coverValue;
   return `center / cover no-repeat url(${JSON.stringify(chat.coverValue)})`;
 }

@@ -1,6 +1,6 @@
 """Agents as their owners keep them, and as those see them who may use them."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.kit.paging import Page
+from frontdesk.ports.tool_source import Tool
 
 
 class AgentDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,13 @@ class AgentDraft(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent can be made of on this server."""
+
+    tools: Sequence[Tool]
+    runtimes: Mapping[AgentKind, Collection[str]]
+
+
 class AgentService:
     """`knows_tool` is whether there is a tool of a name; `runtimes` are what the configuration names for a kind."""
 
@@ -40,12 +48,17 @@ class AgentService:
         database: Database,
         clock: Clock,
         knows_tool: Callable[[str], bool],
+        list_tools: Callable[[], Sequence[Tool]],
         runtimes: Mapping[AgentKind, Collection[str]],
     ) -> None:
         self._database = database
         self._clock = clock
         self._knows_tool = knows_tool
+        self._list_tools = list_tools
         self._runtimes = runtimes
+
+    def choices(self) -> Choices:
+        return Choices(tools=self._list_tools(), runtimes=self._runtimes)
 
     async def create(self, principal: Principal, draft: AgentDraft) -> Agent:
         """Raises `InvalidAgentError`."""
@@ -99,13 +112,17 @@ class AgentService:
 
     def _require_known(self, agent: Agent) -> None:
         if unknown := [name for name in agent.tools if not self._knows_tool(name)]:
-            raise InvalidAgentError(f"There is no tool named {', '.join(unknown)}")
+            raise _wrong("tools", f"There is no tool named {', '.join(unknown)}")
         runtimes = self._runtimes.get(agent.kind, ())
         if agent.kind is AgentKind.model:
             if agent.runtime is not None:
-                raise InvalidAgentError("An agent of the kind model has no runtime")
+                raise _wrong("runtime", "An agent of the kind model has no runtime")
         elif agent.runtime not in runtimes:
             there = ", ".join(runtimes) or "none"
-            raise InvalidAgentError(
-                f"The configuration has no {agent.kind.value} runtime {agent.runtime}; there are: {there}"
+            raise _wrong(
+                "runtime", f"The configuration has no {agent.kind.value} runtime {agent.runtime}; there are: {there}"
             )
+
+
+def _wrong(field: str, detail: str) -> InvalidAgentError:
+    return InvalidAgentError(detail, errors=[{"loc": ["body", field], "msg": detail, "type": InvalidAgentError.code}])

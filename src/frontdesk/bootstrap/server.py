@@ -172,6 +172,7 @@ def _agents(parts: Parts) -> AgentService:
         database=parts.database,
         clock=parts.clock,
         knows_tool=lambda name: parts.tools.find(name) is not None,
+        list_tools=parts.tools.list,
         runtimes=parts.runtimes.names,
     )
 

@@ -1,11 +1,12 @@
 /** Requests for JSON, with the failures of every surface read alike: problem documents and the public chats' own. */
-import { Refusal, Unreachable } from "../transport";
+import { type FieldError, Refusal, Unreachable } from "../transport";
 
 interface Told {
   code?: unknown;
   error?: unknown;
   detail?: unknown;
   title?: unknown;
+  errors?: unknown;
 }
 
 export async function refusalOf(response: Response): Promise<Refusal> {
@@ -21,6 +22,7 @@ export function refusal(status: number, told: Told, retryAfter: string | null): 
     typeof told.code === "string" ? told.code : `http_${status}`,
     typeof text === "string" ? text : "",
     retryAfter !== null && Number.isFinite(seconds) ? seconds : undefined,
+    Array.isArray(told.errors) ? (told.errors as FieldError[]) : [],
   );
 }
 
@@ -57,7 +59,7 @@ export async function ask<T>(url: string, init: RequestInit & { json?: unknown }
 export function sendFile<T>(
   url: string,
   file: File,
-  options: { headers: Record<string, string>; onProgress: (fraction: number) => void; signal: AbortSignal },
+  options: { headers: Record<string, string>; onProgress?: (fraction: number) => void; signal?: AbortSignal },
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -67,7 +69,7 @@ export function sendFile<T>(
     request.responseType = "json";
     for (const [name, value] of Object.entries(options.headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => {
-      if (event.lengthComputable && event.total > 0) options.onProgress(event.loaded / event.total);
+      if (event.lengthComputable && event.total > 0) options.onProgress?.(event.loaded / event.total);
     };
     request.onload = () => {
       if (request.status < 300) resolve(request.response as T);
@@ -75,7 +77,7 @@ export function sendFile<T>(
     };
     request.onerror = () => reject(new Unreachable(new Error("upload")));
     request.onabort = () => reject(new DOMException("aborted", "AbortError"));
-    options.signal.addEventListener("abort", () => request.abort(), { once: true });
+    options.signal?.addEventListener("abort", () => request.abort(), { once: true });
     request.send(form);
   });
 }

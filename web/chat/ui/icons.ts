@@ -19,6 +19,8 @@ export const ICONS = {
   chat: "M4 5h16v11H10l-4 4v-4H4z",
   open: "M13 5h6v6m0-6-9 9M10 6H5v13h13v-5",
   menu: "M4 7h16M4 12h16M4 17h16",
+  agent: "M5 9h14v10H5zM12 9V5m-3 9v.1m6-.1v.1M9 5h6",
+  shop: "M4 5h16v14H4zM4 9h16M8 13h8m-8 3h5",
   plus: "M12 5v14M5 12h14",
   search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zm5 12 5 5",
   share: "M12 15V4m0 0-4 4m4-4 4 4M5 12v8h14v-8",

@@ -1,25 +1,30 @@
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
     JSON,
+    ColumnElement,
     Connection,
     Select,
     String,
     bindparam,
     cast,
     delete,
+    exists,
+    false,
     func,
     insert,
     select,
+    true,
     tuple_,
     update,
 )
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from frontdesk.conversation.executions import repository as executions
+from frontdesk.conversation.executions.models import executions as ran
 from frontdesk.conversation.messages.models import Role, messages
 from frontdesk.database.prepared import Prepared
 from frontdesk.database.types import UtcDateTime
@@ -258,12 +263,33 @@ def status_of(
     return heard.status_at(now, interface)
 
 
+def in_state(interface: ChatInterface, status: SessionStatus, *, now: datetime) -> ColumnElement[bool]:
+    """Those of which `status_of` says this."""
+    sessions = chat_interface_sessions
+    minutes = interface.session_timeout_minutes
+    if status is SessionStatus.ended or (minutes == 0 and status is SessionStatus.active):
+        return sessions.c.status == status
+    if minutes == 0:
+        return false()
+    since = now - timedelta(minutes=minutes)
+    answer = ran.c.id == sessions.c.current_execution_id
+    is_answered = exists().where(answer, ran.c.finished_at.is_(None) | (ran.c.finished_at > since))
+    is_silent = (sessions.c.last_activity_at <= since) & ~is_answered
+    return (sessions.c.status == SessionStatus.active) & (is_silent if status is SessionStatus.expired else ~is_silent)
+
+
 def list_page(
-    connection: Connection, interface_id: str, *, limit: int, offset: int = 0, after: VisitorSession | None = None
+    connection: Connection,
+    interface_id: str,
+    *,
+    limit: int,
+    offset: int = 0,
+    after: VisitorSession | None = None,
+    those: ColumnElement[bool] | None = None,
 ) -> list[VisitorSession]:
     """Newest first; `after` continues behind a session."""
     sessions = chat_interface_sessions
-    statement = select(sessions).where(sessions.c.interface_id == interface_id)
+    statement = select(sessions).where(sessions.c.interface_id == interface_id, true() if those is None else those)
     if after is not None:
         statement = statement.where(
             tuple_(sessions.c.created_at, sessions.c.id) < tuple_(bindparam("began", after.created_at), after.id)
@@ -272,9 +298,10 @@ def list_page(
     return [_session(row) for row in connection.execute(ordered).mappings()]
 
 
-def count(connection: Connection, interface_id: str) -> int:
+def count(connection: Connection, interface_id: str, *, those: ColumnElement[bool] | None = None) -> int:
     own = chat_interface_sessions.c.interface_id == interface_id
-    return int(connection.scalar(select(func.count()).select_from(chat_interface_sessions).where(own)) or 0)
+    found = select(func.count()).select_from(chat_interface_sessions).where(own, true() if those is None else those)
+    return int(connection.scalar(found) or 0)
 
 
 def list_answers(connection: Connection, thread_id: str, *, behind: int, most: int) -> list[Place]:

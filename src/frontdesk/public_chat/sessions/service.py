@@ -1,5 +1,6 @@
 """Sessions as their two sides keep them: visitors read, end and erase their own, owners those of their interfaces."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from sqlalchemy import Connection
@@ -17,6 +18,7 @@ from frontdesk.kit.paging import Page
 from frontdesk.ports.blob_store import BlobStore
 from frontdesk.ports.thread_log import ThreadLog
 from frontdesk.public_chat.interfaces import repository as interfaces
+from frontdesk.public_chat.interfaces.models import ChatInterface
 from frontdesk.public_chat.interfaces.published import Published
 from frontdesk.public_chat.sessions import repository as sessions
 from frontdesk.public_chat.sessions.models import SessionStatus, Standing, VisitorSession
@@ -60,24 +62,10 @@ class VisitorSessions:
 
         Raises `NotFoundError`.
         """
-        now = self._clock.now()
-
-        def close(connection: Connection) -> VisitorSession:
-            session = sessions.get(connection, published.interface, token)
-            if session.status is SessionStatus.active:
-                sessions.change(connection, session.id, {"status": SessionStatus.ended, "ended_at": now})
-            return session
-
-        session = await self._database.write(close)
-        if session.thread_id is not None:
-            await self._conversation.stop_all(published.principal, session.thread_id)
-        self._log.discard(session.id, [])  # its readers look where they are, and find it ended
-
-        def look(connection: Connection) -> Standing:
-            ended = sessions.get(connection, published.interface, token)
-            return sessions.standing(connection, published.interface, ended, now=now)
-
-        return await self._database.read(look)
+        return await self._end(
+            published.principal,
+            lambda connection: (published.interface, sessions.get(connection, published.interface, token)),
+        )
 
     async def erase(self, published: Published, token: str) -> None:
         """With its thread and everything in that. Raises `NotFoundError`."""
@@ -86,15 +74,20 @@ class VisitorSessions:
 
     # What the interface's owner does.
 
-    async def list_sessions(self, principal: Principal, interface_id: str, page: Page) -> tuple[list[Standing], int]:
-        """A page, newest first, and how many there are. Raises `NotFoundError`."""
+    async def list_sessions(
+        self, principal: Principal, interface_id: str, page: Page, *, status: SessionStatus | None = None
+    ) -> tuple[list[Standing], int]:
+        """A page, newest first, and how many there are, of all or of those in a state. Raises `NotFoundError`."""
 
         def work(connection: Connection) -> tuple[list[Standing], int]:
             interface, now = interfaces.get(connection, principal, interface_id), self._clock.now()
             after = None if page.after is None else sessions.get_listed(connection, interface_id, page.after)
-            listed = sessions.list_page(connection, interface_id, limit=page.limit, offset=page.offset, after=after)
+            those = None if status is None else sessions.in_state(interface, status, now=now)
+            listed = sessions.list_page(
+                connection, interface_id, limit=page.limit, offset=page.offset, after=after, those=those
+            )
             standings = [sessions.standing(connection, interface, session, now=now) for session in listed]
-            return standings, sessions.count(connection, interface_id)
+            return standings, sessions.count(connection, interface_id, those=those)
 
         return await self._database.read(work)
 
@@ -120,6 +113,16 @@ class VisitorSessions:
 
         return await with_links(await self._database.read(work), self._store)
 
+    async def end_listed(self, principal: Principal, interface_id: str, session_id: str) -> Standing:
+        """As a visitor's `end`. Raises `NotFoundError`."""
+        return await self._end(
+            principal,
+            lambda connection: (
+                interfaces.get(connection, principal, interface_id),
+                sessions.get_listed(connection, interface_id, session_id),
+            ),
+        )
+
     async def erase_listed(self, principal: Principal, interface_id: str, session_id: str) -> None:
         """Raises `NotFoundError`."""
         standing = await self.get_listed(principal, interface_id, session_id)
@@ -131,6 +134,28 @@ class VisitorSessions:
         for session in found:
             await self._erase(owner_id, session)
         return len(found)
+
+    async def _end(
+        self, principal: Principal, find: Callable[[Connection], tuple[ChatInterface, VisitorSession]]
+    ) -> Standing:
+        now = self._clock.now()
+
+        def close(connection: Connection) -> VisitorSession:
+            _, session = find(connection)
+            if session.status is SessionStatus.active:
+                sessions.change(connection, session.id, {"status": SessionStatus.ended, "ended_at": now})
+            return session
+
+        session = await self._database.write(close)
+        if session.thread_id is not None:
+            await self._conversation.stop_all(principal, session.thread_id)
+        self._log.discard(session.id, [])  # its readers look where they are, and find it ended
+
+        def look(connection: Connection) -> Standing:
+            interface, ended = find(connection)
+            return sessions.standing(connection, interface, ended, now=now)
+
+        return await self._database.read(look)
 
     async def _erase(self, owner_id: str, session: VisitorSession) -> None:
         """The thread takes its session with it. Nobody's allow list keeps it from going."""

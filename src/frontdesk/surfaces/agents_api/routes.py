@@ -9,7 +9,7 @@ from frontdesk.http.description import problems
 from frontdesk.http.parameters import PageQuery, known_id
 from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
-from frontdesk.surfaces.agents_api.schemas import AgentIn, AgentListOut, AgentOut, AgentPatch
+from frontdesk.surfaces.agents_api.schemas import AgentIn, AgentListOut, AgentOut, AgentPatch, ChoicesOut
 
 router = DeclaredRouter("/agents", tag="agents")
 _WRITING = problems(400, 401, 404, 413, 422, 503)
@@ -31,6 +31,11 @@ async def create_agent(request: Request, caller: Caller, body: AgentIn) -> Agent
 async def list_agents(request: Request, caller: Caller, page: PageQuery) -> object:
     items, total = await services(request).agents.list_agents(caller, page)
     return {"items": items, "page": page.number, "limit": page.limit, "total": total}
+
+
+@router.get("/choices", responses=problems(401, 503))
+async def list_choices(request: Request, caller: Caller) -> ChoicesOut:  # noqa: ARG001  for whoever has an account
+    return ChoicesOut.of(services(request).agents.choices())
 
 
 @router.get("/{agent_id}", response_model=AgentOut, responses=problems(401, 404, 422, 503))

@@ -1,12 +1,14 @@
 """Agents on the wire: names in camelCase, and in snake_case too where they come in."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from frontdesk.agents.models import NAME_LENGTH, RUNTIME_LENGTH, AgentKind
+from frontdesk.agents.service import Choices
+from frontdesk.ports.tool_source import RunsAt
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH, strip_whitespace=True)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -54,6 +56,25 @@ class AgentListOut(BaseModel):
     page: int
     limit: int
     total: int
+
+
+class ToolChoiceOut(_Wire):
+    name: str
+    description: str
+    runs_at: RunsAt
+    requires_approval: bool
+
+
+class ChoicesOut(_Wire):
+    """What an agent can be made of: the tools of the catalogue, and for a kind the runtimes that the server knows."""
+
+    tools: list[ToolChoiceOut]
+    runtimes: dict[AgentKind, list[str]]
+
+    @classmethod
+    def of(cls, choices: Choices) -> Self:
+        runtimes = {kind: sorted(names) for kind, names in choices.runtimes.items()}
+        return cls(tools=[ToolChoiceOut.model_validate(tool) for tool in choices.tools], runtimes=runtimes)
 
 
 class AgentIn(_Wire):

@@ -12,6 +12,7 @@ from frontdesk.kit.paging import MAX_LIMIT
 from frontdesk.public_chat.interfaces.analytics import Analytics, Period
 from frontdesk.public_chat.interfaces.models import Appearance
 from frontdesk.public_chat.services import PublicChat
+from frontdesk.public_chat.sessions.models import SessionStatus
 from frontdesk.surfaces.chat_interfaces_api.schemas import (
     AnalyticsOut,
     IdentitySecretOut,
@@ -118,9 +119,9 @@ async def get_analytics(
 
 @router.get("/{interface_id}/sessions", response_model=PageOut[SessionOut], responses=_READING)
 async def list_interface_sessions(
-    request: Request, caller: Caller, interface_id: InterfaceId, page: PageQuery
+    request: Request, caller: Caller, interface_id: InterfaceId, page: PageQuery, status: SessionStatus | None = None
 ) -> object:
-    standings, total = await _chat(request).sessions.list_sessions(caller, interface_id, page)
+    standings, total = await _chat(request).sessions.list_sessions(caller, interface_id, page, status=status)
     listed = [SessionOut.of(standing) for standing in standings]
     return {"items": listed, "page": page.number, "limit": page.limit, "total": total}
 
@@ -149,6 +150,13 @@ async def get_transcript(
         caller, interface_id, visitor_session_id, before=behind, limit=limit
     )
     return TranscriptOut.of(said)
+
+
+@router.post("/{interface_id}/sessions/{visitor_session_id}/end", responses=_WRITING)
+async def end_interface_session(
+    request: Request, caller: Caller, interface_id: InterfaceId, visitor_session_id: SessionId
+) -> SessionOut:
+    return SessionOut.of(await _chat(request).sessions.end_listed(caller, interface_id, visitor_session_id))
 
 
 @router.delete("/{interface_id}/sessions/{visitor_session_id}", status_code=204, responses=_READING)

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Coroutine
 from gzip import compress
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Path, Request
 from starlette.responses import RedirectResponse, Response
@@ -115,6 +116,12 @@ async def shared_thread(request: Request, token: Annotated[str, Path()]) -> Resp
     response = document(page, ancestors=UNFRAMED)
     response.headers.update(UNLISTED)
     return response
+
+
+@router.get("/chat-interfaces/{interface_id}/preview")
+async def preview(interface_id: Annotated[str, Path(max_length=64)]) -> Response:
+    """How a chat will look, which the console shows to its owner."""
+    return RedirectResponse(f"{_CONSOLE_PATH}interfaces/{quote(interface_id, safe='')}/preview")
 
 
 @router.get("/assets/{name}")

@@ -1,0 +1,5 @@
+import { wording } from "../wording";
+import { en } from "./words/en";
+import { ru } from "./words/ru";
+
+export const useFormWords = wording({ en, ru });
