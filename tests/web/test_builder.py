@@ -16,7 +16,6 @@ from harness.visitors import Chat, build
 ECHO = "scripted?echo=1"
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 400, "height": 780}
-expect.set_options(timeout=15_000)
 
 
 @asynccontextmanager
@@ -176,7 +175,7 @@ async def test_a_chat_is_made_and_changed_by_keyboard_alone(browser: Browser, ow
         await keys.press("Tab")
         await _tab_to(page, page.get_by_role("button", name="Save"))
         await keys.press("Enter")
-        await expect(page.get_by_role("status").get_by_text("Saved")).to_be_visible()
+        await expect(page.get_by_role("status").get_by_text("Saved", exact=True)).to_be_visible()
         listed = (await owner.made("GET", "/chat-interfaces"))["items"]
         assert listed[0]["allowedOrigins"] == ["https://shop.example"]
         assert _unexpected(seen, "409", "422") == []

@@ -18,9 +18,7 @@ from harness.model_stub import ModelStub
 from harness.pages import ChatPage
 from harness.served import served
 
-SECONDS = 60
 MODEL = "scripted?echo=1"
-expect.set_options(timeout=SECONDS * 1000)
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ async def test_a_thread_is_named_tagged_exported_and_erased(olga: Caller, browse
         await page.get_by_label("Title").fill("Better plans")
         await page.get_by_label("Tags").fill("work, 2026, work")
         await page.get_by_role("button", name="Save").click()
-        await expect(page.get_by_text("Saved.")).to_be_visible()
+        await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
         await expect(page.get_by_role("link", name="Better plans", exact=True)).to_be_visible()
         assert (await olga.made("GET", f"/threads/{made}"))["metadata"]["tags"] == ["work", "2026"]
         assert await seen.barriers() == []
