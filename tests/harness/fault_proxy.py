@@ -57,6 +57,10 @@ class FaultProxy:
         self._opened.set()
         self._opened = asyncio.Event()
 
+    def lead_to(self, port: int) -> None:
+        """Connections from now on go there."""
+        self._target = (self._target[0], port)
+
     @property
     def open_connections(self) -> int:
         return len(self._links)

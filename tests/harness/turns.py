@@ -1,12 +1,11 @@
 """Several files of tests run at a time, but beside one that is marked `alone` runs nothing: what that proves is about
-what a whole machine brings.
+what a whole machine brings. Such tests of one file have one turn: the others are waited for once.
 """
 
 import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,21 @@ class Turns:
     def __init__(self, run: str) -> None:
         self._path = Path(tempfile.gettempdir()) / f"frontdesk-tests-{run}"
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._is_alone = False
 
-    @contextmanager
-    def taken(self, *, alone: bool) -> Iterator[None]:
+    def take(self, *, alone: bool) -> None:
+        """Nothing to do where one to be alone is had."""
+        if self._is_alone:
+            return
         lock = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _DOOR)
         fcntl.lockf(self._file, lock, 1, _FLOOR)
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _DOOR)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _FLOOR)
+        self._is_alone = alone
+
+    def leave(self) -> None:
+        self._is_alone = False
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _FLOOR)
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)  # the others have it open
@@ -53,9 +56,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     turns = item.config.stash.get(_TURNS, None)
     if turns is None:
         return (yield)
-    with turns.taken(alone=item.get_closest_marker("alone") is not None):
+    turns.take(alone=_is_alone(item))
+    try:
         return (yield)
+    finally:
+        if not (_is_alone(item) and nextitem is not None and _is_alone(nextitem)):
+            turns.leave()
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None

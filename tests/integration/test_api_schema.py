@@ -17,7 +17,7 @@ from harness.command_line import Home, await_output, free_port
 from harness.identities import PASSWORD, SECRET
 from harness.model_stub import ModelStub
 
-SECONDS = 30
+SECONDS = 20
 SEED = os.environ.get("FRONTDESK_TESTS_SEED", "1")  # each run asks the same, unless another is asked for
 # Not use_after_free: a hidden thread can be asked for with include_deleted.
 CHECKS = (

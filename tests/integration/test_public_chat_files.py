@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from frontdesk.extractor.chunks import estimated_tokens
 from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
 from harness import documents
@@ -98,6 +99,15 @@ async def test_a_file_is_read_before_the_answer_which_cites_it(place: Place, mod
     assert (told["name"], told["status"], told["mimeType"]) == ("guide.txt", "ready", "text/plain")
     assert await _fetched(place, told["downloadUrl"]) == GUIDE
     assert not list((place.folder / "scratch").rglob("*document*"))
+
+
+async def test_what_goes_along_with_a_question_leaves_room_for_the_answer(place: Place, model_stub: ModelStub) -> None:
+    key = new_id()
+    visitor = await place.visitor(f"scripted?tokens=1&key={key}")
+    uploaded = await visitor.brought(b"\n\n".join([TRAM * 10, CLOCKS * 10] * 5), "long.txt")
+    await visitor.answer("When does the tram to the harbour leave?", file(uploaded))
+    asked = (await model_stub.calls(key))[-1]["body"]["messages"][-1]["content"]
+    assert 1_200 < estimated_tokens(asked) < 3_000
 
 
 async def test_the_agent_searches_and_cites_what_it_found(place: Place) -> None:

@@ -47,6 +47,15 @@ async def said(caller: Caller, text: str) -> str:
     return thread
 
 
+async def begun(caller: Caller) -> None:
+    """Once the index is there: the round at the start has been made."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            if (await caller.send("POST", PATH, json={"query": "x", "mode": "semantic"})).is_success:
+                return
+            await asyncio.sleep(0.05)
+
+
 async def found(caller: Caller, query: str, mode: str, thread: str) -> Any:
     """The answer, once it begins with the thread."""
     async with asyncio.timeout(SECONDS):
@@ -78,6 +87,7 @@ async def test_what_was_stored_when_it_was_killed_is_found_after_a_start(tmp_pat
     process = await serve(tmp_path, port, **ONCE)
     async with client_of(port) as client:
         caller = await founder(client)
+        await begun(caller)
         threads = {name: await said(caller, f"The {name} is where you left it") for name in ("umbrella", "passport")}
         assert (await caller.made("POST", PATH, json={"query": "umbrella", "mode": "text"}))["items"] == []
     process.kill()

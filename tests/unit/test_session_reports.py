@@ -24,6 +24,7 @@ class ScriptedEvents:
     page: int = 100
     failure: Exception | None = None
     asked: list[tuple[str | None, dict[str, str]]] = field(default_factory=list)
+    asked_at: list[float] = field(default_factory=list)
     configured: bool = True
 
     def report(self, kind: str, **more: Any) -> None:
@@ -32,6 +33,7 @@ class ScriptedEvents:
     async def ask(self, session_id: str, *, since: str | None, headers: Mapping[str, str]) -> ReportedPage:
         assert session_id == "s"
         self.asked.append((since, dict(headers)))
+        self.asked_at.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
@@ -157,14 +159,8 @@ async def test_failure_is_told_once_and_the_end_of_it_too(back_end: ScriptedEven
 async def test_pauses_grow_while_the_back_end_fails(back_end: ScriptedEvents, reports: BackEndReports) -> None:
     back_end.failure = ToolCallError("backend_timeout", "slow", was_made=True)
     follower = follow(reports)
-    loop = asyncio.get_running_loop()
-    times: list[float] = []
-    async with asyncio.timeout(20):
-        while len(times) < 6:
-            if len(back_end.asked) > len(times):
-                times.append(loop.time())
-            await asyncio.sleep(0.001)
-    pauses = [later - earlier for earlier, later in pairwise(times)]
+    await taken(follower, lambda _: len(back_end.asked_at) >= 6)
+    pauses = [later - earlier for earlier, later in pairwise(back_end.asked_at)]
     # After n failures at least half of 2^n periods, whatever the machine adds.
     assert all(pause >= PERIOD * 2**number / 2 for number, pause in enumerate(pauses, start=1))
     follower.close()

@@ -1,5 +1,6 @@
 """The widget on pages of other sites, kind and hostile."""
 
+from pathlib import Path
 from time import time
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from harness.model_stub import ModelStub
 from harness.pages import ChatPage, address, built, held, home
 from harness.visitors import Chat
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "plain_page" / "index.html"
 NONCE = "bG9uZyBlbm91Z2g="
 HOSTILE = f"""<!doctype html><html lang="en"><title>Shop</title>
 <style nonce="{NONCE}">
@@ -68,6 +70,21 @@ async def test_a_visitor_of_another_site_chats(browser: Browser, owner: Caller) 
         assert await seen.page.context.cookies() == []
         assert seen.complaints == []
         assert seen.strangers(site, home(shop)) == []
+
+
+async def test_the_example_of_a_plain_page(browser: Browser, owner: Caller, model_stub: ModelStub) -> None:
+    shop = await built(owner, held("plain-page"))
+    html = EXAMPLE.read_text().replace("http://127.0.0.1:8009/widget/bookshop.js", script(shop))
+    async with host_page(html) as site, watched_page(browser) as seen:
+        await seen.page.goto(site)
+        await seen.page.get_by_role("button", name="Ask us").click()
+        chat = await framed(seen.page)
+        await chat.say("Maps?")
+        await expect(chat.answers.get_by_text("t3 ")).to_be_visible()
+        await seen.page.evaluate("frontdesk.close()")
+        await model_stub.go_on("plain-page")
+        await expect(seen.page.locator("output")).to_have_text("1 new")
+        assert seen.complaints == []
 
 
 async def test_a_hostile_page_reaches_nothing_of_it(browser: Browser, owner: Caller) -> None:

@@ -20,6 +20,7 @@ from frontdesk.retrieval.sources.documents import Documents
 from frontdesk.retrieval.sources.models import SEARCH_TOOL, FoundChunk, Source
 
 _GIVEN = 4  # chunks that go along with a question
+_GIVEN_TOKENS = 2_400  # by an estimate: small models have room for 4,096
 
 
 class _Result(msgspec.Struct):
@@ -61,7 +62,7 @@ class Grounding:
         known = await self._documents.read_pending(thread_id, claim.execution.user_message_id, report)
         found: Sequence[FoundChunk] = ()
         with suppress(UnavailableError):
-            found = await self._documents.find(thread_id, _question(claim), count=_GIVEN)
+            found = await self._documents.best(thread_id, _question(claim), count=_GIVEN, tokens=_GIVEN_TOKENS)
         note = excerpts(found, unread(known, claim.execution.user_message_id))
         more = [] if SEARCH_TOOL in agent.tools else [SEARCH_TOOL]
         equipped = msgspec.structs.replace(agent, tools=[*agent.tools, *more])

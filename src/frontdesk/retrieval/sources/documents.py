@@ -1,12 +1,15 @@
 """The reading and the search of sources, opened when they are first needed: without any, nothing of them is loaded."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection
 
 from frontdesk.database import Database
 from frontdesk.errors import FrontdeskError, UnavailableError
+from frontdesk.extractor.chunks import estimated_tokens
 from frontdesk.retrieval.errors import SourceStoppedError
 from frontdesk.retrieval.opened_once import OpenedOnce
 from frontdesk.retrieval.sources import repository as sources
@@ -67,6 +70,16 @@ class Documents:
         """Of this session alone, best first. Raises `UnavailableError`."""
         opened = await self._parts.get()
         return await opened.search.find(session_id, question, count=count)
+
+    async def best(self, session_id: str, question: str, *, count: int, tokens: int) -> list[FoundChunk]:
+        """The first of them, as many as are `tokens` together by an estimate, and one at least. Raises
+        `UnavailableError`.
+        """
+        found = await self.find(session_id, question, count=count)
+        if not found:
+            return found
+        sums = list(accumulate(await asyncio.to_thread(lambda: [estimated_tokens(chunk.content) for chunk in found])))
+        return found[: max(1, sum(each <= tokens for each in sums))]
 
     async def list_labelled(self, session_id: str, labels: Sequence[str]) -> list[FoundChunk]:
         """The chunks of the session that have these labels, in their order; others are left out."""
