@@ -133,6 +133,7 @@ async def test_knows_cyrillic_from_western_texts_without_a_mark(extractor, folde
 async def test_tells_where_pages_begin(extractor, folder):
     extracted = await read(extractor, folder, documents.pdf(pages=5))
     assert len(extracted.pages) == 5
+    assert extracted.text.count("Page 1, line 0") == 1
     assert all(
         extracted.text[start:].startswith(f"Page {page}, line 0") for page, start in enumerate(extracted.pages, 1)
     )

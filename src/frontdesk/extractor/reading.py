@@ -69,7 +69,8 @@ def _parsed(data: bytes, kind: Kind) -> list[str]:
     boundaries = (result.metadata.get("pages") or {}).get("boundaries") if kind in _PAGED else None
     if not boundaries:
         return [_TABLE.sub(_unpadded, result.content) if kind in _FORMATS else result.content]
-    content = result.content.encode()
+    # Behind the last page the library repeats the whole text of some PDF files.
+    content = result.content.encode()[: int(boundaries[-1]["byte_end"])]
     starts = sorted({0, *(int(boundary["byte_start"]) for boundary in boundaries[1:MAX_PAGES])})
     return [content[start:end].decode(errors="ignore") for start, end in pairwise([*starts, len(content)])]
 
