@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     requests_waiting: int = Field(default=128, ge=0)
     body_timeout_seconds: float = Field(default=30.0, gt=0)
     trusted_proxies: str = ""
+    password_hashing: Literal["rfc9106", "owasp"] = "rfc9106"  # noqa: S105  a cost
     login_attempts_per_user: int = Field(default=10, ge=1)
     login_attempts_per_address: int = Field(default=100, ge=1)
     login_window_seconds: int = Field(default=300, ge=1)

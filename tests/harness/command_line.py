@@ -48,7 +48,12 @@ class Home:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHAT_")}
-        own = {"HOME": str(folder), "PYTHONPATH": str(SOURCE), "CHAT_SEARCH_ENABLED": "false"}
+        own = {
+            "HOME": str(folder),
+            "PYTHONPATH": str(SOURCE),
+            "CHAT_SEARCH_ENABLED": "false",
+            "CHAT_PASSWORD_HASHING": "owasp",
+        }
         self.environment: Mapping[str, str] = {**inherited, **own, **settings}
 
     def run(

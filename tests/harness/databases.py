@@ -27,7 +27,7 @@ class PostgresDatabases(PostgresServer):
 
     def create(self) -> str:
         name = f"frontdesk_{next(_numbers)}"
-        self.ask(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE};")
+        self.ask(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY;")
         return name
 
     def drop(self, name: str) -> None:

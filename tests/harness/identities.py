@@ -27,7 +27,8 @@ def quick_hasher() -> PasswordHash:
 
 
 def settings_for(database_url: str, **changes: object) -> Settings:
-    off = {"llm_enabled": False, "search_enabled": False}  # what a test does not need takes a machine's time
+    # What a test does not need takes a machine's time.
+    off = {"llm_enabled": False, "search_enabled": False, "password_hashing": "owasp"}
     values = {"database_url": database_url, "jwt_secret_key": SECRET, **off, **changes}
     return Settings(_env_file=None, **values)
 

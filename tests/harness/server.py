@@ -58,6 +58,7 @@ class Server:
             "jwt_secret_key": "a secret for tests that is long enough",
             "access_token_expire_minutes": 1440,
             "search_enabled": False,
+            "password_hashing": "owasp",
             **settings,
         }
         inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CHAT_")}

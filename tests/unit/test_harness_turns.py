@@ -15,9 +15,9 @@ from harness.turns import Turns
 _OTHER = """
 import sys
 from harness.turns import Turns
-with Turns(sys.argv[1]).taken(alone=sys.argv[2] == "alone"):
-    print("in", flush=True)
-    sys.stdin.read()
+Turns(sys.argv[1]).take(alone=sys.argv[2] == "alone")
+print("in", flush=True)
+sys.stdin.read()
 """
 
 
@@ -40,8 +40,9 @@ def test_who_is_alone_has_nobody_beside_it(theirs: str, *, alone: bool, waits: b
     turns = Turns(run)
 
     def take() -> None:
-        with turns.taken(alone=alone):
-            inside.set()
+        turns.take(alone=alone)
+        inside.set()
+        turns.leave()
 
     try:
         with another(run, theirs) as process:

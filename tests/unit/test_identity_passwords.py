@@ -7,7 +7,14 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from frontdesk.errors import UnavailableError
-from frontdesk.identity.passwords import AT_ONCE, NOBODYS, WAITING, Passwords
+from frontdesk.identity.passwords import (
+    AT_ONCE,
+    NOBODYS,
+    NOBODYS_AT_LEAST,
+    WAITING,
+    Passwords,
+    passwords_at,
+)
 from harness.identities import quick_hasher
 
 
@@ -40,6 +47,18 @@ async def test_the_hash_is_argon2id_with_the_recommended_cost() -> None:
     assert extract_parameters(held) == extract_parameters(NOBODYS)
     assert not await passwords.verify("correct horse", None)
     passwords.close()
+
+
+async def test_it_may_cost_the_least_that_is_recommended_and_knows_the_others() -> None:
+    dear, cheap = passwords_at("rfc9106"), passwords_at("owasp")
+    held = await cheap.hash("correct horse")
+    assert held.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert extract_parameters(held) == extract_parameters(NOBODYS_AT_LEAST)
+    assert await dear.verify("correct horse", held)
+    assert await cheap.verify("correct horse", await dear.hash("correct horse"))
+    assert not await cheap.verify("correct horse", None)
+    dear.close()
+    cheap.close()
 
 
 async def test_nobody_costs_a_verification_too() -> None:

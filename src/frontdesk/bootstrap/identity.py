@@ -8,7 +8,7 @@ from frontdesk.bootstrap.parts import Parts
 from frontdesk.identity.client_secrets.service import ClientSecrets
 from frontdesk.identity.external.service import ExternalIdentities
 from frontdesk.identity.limits import LoginThrottle, SessionThrottle
-from frontdesk.identity.passwords import Passwords
+from frontdesk.identity.passwords import passwords_at
 from frontdesk.identity.standings import Standings
 from frontdesk.identity.tickets import Tickets
 from frontdesk.identity.tokens.service import TokenService
@@ -40,7 +40,7 @@ class Identity:
 async def open_identity(stack: AsyncExitStack, parts: Parts) -> Identity:
     database, clock, settings = parts.database, parts.clock, parts.settings
     standings = Standings(database, clock)
-    passwords = Passwords()
+    passwords = passwords_at(settings.password_hashing)
     stack.callback(passwords.close)
     throttle = _throttle(settings, parts.limiter)
     provider = _identity_provider(stack, settings, clock)

@@ -11,7 +11,7 @@ from frontdesk.database import open_database
 from frontdesk.database.schema import require_usable
 from frontdesk.errors import ConfigurationError, FrontdeskError, InvalidRequestError
 from frontdesk.identity.limits import LoginThrottle
-from frontdesk.identity.passwords import Passwords
+from frontdesk.identity.passwords import passwords_at
 from frontdesk.identity.standings import Standings
 from frontdesk.identity.users.service import UserService
 from frontdesk.kit.clock import SystemClock
@@ -42,7 +42,7 @@ def with_users(settings: Settings, work: Callable[[UserService], Awaitable[Resul
 async def _users(settings: Settings) -> AsyncIterator[UserService]:
     clock = SystemClock()
     database = open_database(settings.database_url, pool_size=1, timeout=settings.database_timeout_seconds)
-    passwords = Passwords()
+    passwords = passwords_at(settings.password_hashing)
     try:
         await database.read(require_usable)
         throttle = LoginThrottle(
