@@ -55,8 +55,8 @@ class Passwords:
 
 def passwords_at(cost: Literal["rfc9106", "owasp"]) -> Passwords:
     """At the cost of RFC 9106's second recommended option (64 MiB, three passes, four lanes), or at the least that
-    OWASP recommends (19 MiB, two passes, one lane), a seventh of the processor. Hashes of the other cost stay good: each
-    says its own.
+    OWASP recommends (19 MiB, two passes, one lane), a seventh of the processor. Hashes of the other cost stay good:
+    each says its own.
     """
     if cost == "rfc9106":
         return Passwords()
