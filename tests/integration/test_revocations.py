@@ -75,9 +75,20 @@ class Front:
 
     async def flood(self, caller: Caller) -> Opened:
         session = await SessionCaller(caller.client, self.root, caller.headers).session()
+        return {"a tool": await self.flooded(caller, session)}
+
+    async def flooded(self, caller: Caller, session: str) -> SseStream:
         headers = {**caller.headers, "X-Agent-Session-Id": session}
         body = {"arguments": {"number": 50_000_000}}
-        return {"a tool": await self.open("/agent/tools/flood/invoke", headers, body, receive_buffer=4096)}
+        return await self.open("/agent/tools/flood/invoke", headers, body, receive_buffer=4096)
+
+    async def called(self, caller: Caller) -> None:
+        """Once a call of a tool has ended at the server."""
+        async with asyncio.timeout(20):
+            while True:
+                if "frontdesk_tool_calls_total{" in (await caller.client.get(f"{self.root}/metrics")).text:
+                    return
+                await asyncio.sleep(0.05)
 
     async def proxied(self, caller: Caller) -> Opened:
         asked = {"model": LONG, "messages": [{"role": "user", "content": "go"}], "stream": True}
@@ -176,10 +187,14 @@ async def test_who_reads_slowly_is_sent_no_more_once_it_is_revoked(
     settings = settings_of(sqlite_url, model_stub, api_base_url=back_end_stub.url, **more)
     async with front(settings) as (here, admin), open_identity(settings) as identity:
         eve = await newcomer(admin, "eve")
-        stream = (await here.flood(eve))["a tool"]
-        await asyncio.sleep(1)  # the server's machine holds megabytes by now
+        session = await SessionCaller(eve.client, here.root, eve.headers).session()
+        stream = await here.flooded(eve, session)
+        sent = [-1, 0]
+        while sent[-1] != sent[-2]:  # until the back end can send no more: the server's machine holds megabytes
+            await asyncio.sleep(0.2)
+            sent.append((await back_end_stub.of_session(session))[0]["sent"])
         await identity.users.set_password((await eve.made("GET", "/auth/me"))["id"], "another horse battery")
-        await asyncio.sleep(2.5)  # longer than a round
+        await here.called(eve)
         with pytest.raises(ConnectionResetError):
             await stream.read_all(seconds=SECONDS)
         assert len(stream.body) < 500_000

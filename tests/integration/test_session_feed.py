@@ -227,10 +227,14 @@ async def test_a_feed_outlives_an_absence_of_redis(sqlite_url: str, redis_server
     async with session_gateway(settings_for(sqlite_url, redis_url=redis_server.url)) as visitor:
         user = SessionCaller(visitor.client, visitor.root, (await founder(visitor.client)).headers)
         session_id = await user.session()
+
+        async def parts() -> Any:
+            return (await visitor.client.get(f"{visitor.root}/health/ready")).json()["parts"]
+
         async with user.feed(session_id) as feed:
             await read_until(feed, is_snapshot)
             await asyncio.to_thread(redis_server.stop)
-            await asyncio.sleep(1)  # the feed's reader is told at once that Redis is away
+            await _until(parts, lambda told: told["log"]["status"] != "ok")
             said = await user.say(session_id, "meanwhile")
             await asyncio.to_thread(redis_server.start)
             told = await read_until(feed, lambda event: event.type == "message")

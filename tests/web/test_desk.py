@@ -353,9 +353,9 @@ async def test_usage_and_health_are_shown(admin: Caller, browser: Browser) -> No
         await expect(page.get_by_role("img", name="Tokens by day")).to_be_visible()
         await expect(page.get_by_role("row").filter(has_text="scripted?tokens=7")).to_contain_text("7")
         await expect(page.get_by_role("row").filter(has_text="ada")).to_be_visible()
-        assert await page.locator(".desk-chart rect").count() == 30
+        assert await page.locator(".bars rect").count() == 30
         await page.get_by_label("Time").select_option("7 days")
-        await expect(page.locator(".desk-chart rect")).to_have_count(7)
+        await expect(page.locator(".bars rect")).to_have_count(7)
         assert await seen.barriers() == []
         await seen.picture("console-usage")
         await page.get_by_role("link", name="Health").click()

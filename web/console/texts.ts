@@ -39,6 +39,7 @@ const en = {
   messageMissing: "The message is not in this conversation, or too far back.",
   loading: "Loading…",
   retry: "Try again",
+  missing: "This is not there any more.",
 };
 
 const ru: Record<keyof typeof en, string> = {
@@ -80,6 +81,7 @@ const ru: Record<keyof typeof en, string> = {
   messageMissing: "Этого сообщения в разговоре нет, или оно слишком далеко.",
   loading: "Загрузка…",
   retry: "Повторить",
+  missing: "Этого больше нет.",
 };
 
 export type ConsoleKey = keyof typeof en;

@@ -6,7 +6,7 @@ import { onBeforeRouteLeave } from "vue-router";
 import { useDesk } from "../desk";
 import { changesOf } from "./changes";
 import { type ByCode, fieldErrorsOf } from "./refusals";
-import { useTrouble } from "./loading";
+import { useTrouble } from "../asking";
 import { useFormWords } from "./words";
 
 interface Options {

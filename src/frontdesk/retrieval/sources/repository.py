@@ -20,6 +20,7 @@ from frontdesk.retrieval.sources.models import (
 )
 
 _sources, _chunks = chat_interface_message_sources, chat_interface_message_chunks
+_SHOWN = [column for column in _chunks.c if column.name not in {"vector", "words", "thread_id", "session_id"}]
 _HAS_ANY = Prepared(select(_sources.c.id).where(_sources.c.thread_id == bindparam("of_thread")).limit(1))
 _SEARCHABLE = Prepared(
     select(_chunks.c.id, _chunks.c.vector, _chunks.c.words)
@@ -181,9 +182,8 @@ def set_words(connection: Connection, words: Mapping[str, bytes]) -> None:
 
 def list_chunks(connection: Connection, session_id: str, similarities: Mapping[str, float]) -> list[FoundChunk]:
     """Those of the session's that are named, with the similarity that each is named with. In no order."""
-    columns = [column for column in _chunks.c if column.name not in {"vector", "words", "thread_id", "session_id"}]
     own = (_chunks.c.session_id == session_id) & _chunks.c.id.in_(similarities)
-    return [_found(row, similarities[row["id"]]) for row in connection.execute(select(*columns).where(own)).mappings()]
+    return [_found(row, similarities[row["id"]]) for row in connection.execute(select(*_SHOWN).where(own)).mappings()]
 
 
 def _found(row: Mapping[Any, Any], similarity: float) -> FoundChunk:
@@ -206,9 +206,8 @@ def _found(row: Mapping[Any, Any], similarity: float) -> FoundChunk:
 def list_labelled(connection: Connection, session_id: str, labels: Sequence[str]) -> list[FoundChunk]:
     """Chunks of the session by `FoundChunk.label`, in no order, with no similarity."""
     places = [(int(number), int(chunk) - 1) for number, _, chunk in (label.partition(".") for label in labels)]
-    columns = [column for column in _chunks.c if column.name not in {"vector", "words", "thread_id", "session_id"}]
     statement = (
-        select(*columns)
+        select(*_SHOWN)
         .join(_sources, _sources.c.id == _chunks.c.source_id)
         .where(_chunks.c.session_id == session_id)
         .where(tuple_(_sources.c.number, _chunks.c.chunk_index).in_(places))

@@ -28,5 +28,4 @@ export const en = {
   more: "Show more",
   loading: "Loading…",
   again: "Try again",
-  missing: "This is not there any more.",
 } as const;

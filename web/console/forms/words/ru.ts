@@ -31,5 +31,4 @@ export const ru: Record<keyof typeof en, Forms> = {
   more: "Показать ещё",
   loading: "Загрузка…",
   again: "Повторить",
-  missing: "Этого больше нет.",
 };
