@@ -46,12 +46,16 @@ async def _until_tool(feed: SseStream, tool: str, state: str) -> dict[str, Any]:
     raise AssertionError(f"the feed ended without {tool} {state}")
 
 
-async def _until_said(feed: SseStream, text: str) -> None:
+async def _until_answered(feed: SseStream) -> dict[str, Any]:
+    """The answer, told after how the client's call ended."""
+    completed = await _until_tool(feed, "choose_title", "completed")
+    assert completed["result"] == "Chosen title"
     async with asyncio.timeout(SECONDS):
         async for event in feed:
-            if event.type == "message" and json.loads(event.data or "{}")["content"] == text:
-                return
-    raise AssertionError(f"the feed ended without {text}")
+            told = json.loads(event.data or "{}")
+            if event.type == "message" and told["role"] == "assistant" and told["status"] == "completed":
+                return dict(told)
+    raise AssertionError("the feed ended without the answer")
 
 
 @asynccontextmanager
@@ -115,24 +119,23 @@ async def _answer_across_a_kill(server: Server, documents: DocumentApi) -> None:
 
     await server.kill_and_restart()
 
+    place = f"/threads/{thread_id}/executions/{execution_id}"
+    result = {"call_id": asked["call_id"], "result": "Chosen title"}
     async with _feed(server, user, session_id, last) as feed, user.join(thread_id, execution_id) as stream:
-        await _post(server, user, f"/chat/sessions/{session_id}/messages", {"role": "user", "content": "Still there"})
-        await _until_said(feed, "Still there")  # an answer that ends before the feed begins comes without its parts
-        place = f"/threads/{thread_id}/executions/{execution_id}/tool-results"
-        brought = await user.ask("POST", place, {"call_id": asked["call_id"], "result": "Chosen title"})
+        assert (await _until_tool(feed, "choose_title", "awaiting_result"))["call_id"] == asked["call_id"]
+        brought = await user.ask("POST", f"{place}/tool-results", result)
         assert brought.status == 200, brought
-        await _until_tool(feed, "choose_title", "completed")
-        async with asyncio.timeout(SECONDS):
-            async for event in feed:
-                told = json.loads(event.data or "{}")
-                if event.type == "message" and told["role"] == "assistant" and told["status"] == "completed":
-                    break
         await stream.read_all(seconds=SECONDS)
+        shown = await _until_answered(feed)
+    await server.kill_and_restart()
+    async with _feed(server, user, session_id, last) as feed:  # as one who was away until it had ended
+        shown_later = await _until_answered(feed)
+    assert shown == shown_later
+    assert "Chosen title" in shown["content"]
     assert stream.data[-1] == "[DONE]"
-    assert "Chosen title" in told["content"]
     found = await user.find_message(thread_id, execution_id, role="assistant")
-    assert (found["text"], found["status"]) == (told["content"], "completed")
-    execution = await user.ask("GET", f"/threads/{thread_id}/executions/{execution_id}")
+    assert (found["text"], found["status"]) == (shown["content"], "completed")
+    execution = await user.ask("GET", place)
     calls = [(call["tool"], call["state"]) for call in execution.body["tool_calls"]]
     assert calls == [("ingest_text", "completed"), ("words_echo", "completed"), ("choose_title", "completed")]
     with documents.session(session_id) as client:  # the agent's calls are the session's

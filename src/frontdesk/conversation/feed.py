@@ -32,10 +32,14 @@ _CHECKPOINT_WAIT_SECONDS = 0.25
 
 
 class AnswerReader:
-    """One reader of one answer. `ended` once its terminal event has been handed out."""
+    """One reader of one answer. `ended` once its terminal event has been handed out.
+
+    `lacks_calls` when some of it is given as it is stored: its text and its end, and nothing of its calls.
+    """
 
     def __init__(self, feed: "Feed", thread_id: str, execution_id: str, *, follower: Follower | None) -> None:
         self.ended = False
+        self.lacks_calls = False
         self._feed = feed
         self._thread_id = thread_id
         self._execution_id = execution_id
@@ -91,6 +95,7 @@ class AnswerReader:
     def begin_with(self, events: Sequence[Event], *, complete: bool) -> None:
         """Hand these out first; `complete` when nothing follows them."""
         self._first = events
+        self.lacks_calls = True
         if complete:
             self.close()
 
@@ -196,6 +201,7 @@ class Feed:
         if origin == _VOIDED or seen:
             reader.void_first()
         if waiting is not None:
+            reader.lacks_calls = True
             reader.follow(waiting)
             return
         await self._follow_checkpoint(reader, execution, message)

@@ -18,7 +18,7 @@ from frontdesk.conversation.messages.models import Message, Role
 from frontdesk.conversation.sessions import repository as sessions
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.tool_calls import repository as tool_calls
-from frontdesk.conversation.tool_calls.making import told
+from frontdesk.conversation.tool_calls.making import told_state
 from frontdesk.conversation.tool_calls.models import AWAITING
 from frontdesk.database import Database
 from frontdesk.errors import ForbiddenError, NotFoundError
@@ -94,10 +94,7 @@ class AnswersSource:
             if execution.state is not ExecutionState.waiting:
                 return []
             calls = [one for one in tool_calls.list_calls(connection, execution_id) if one.state in AWAITING]
-            return [
-                Event("", execution_id, execution.attempt, EventType.input_requested, msgspec.json.encode(told(call)))
-                for call in calls
-            ]
+            return [Event("", execution_id, execution.attempt, *told_state(call)) for call in calls]
 
         return await self._database.read(work)
 

@@ -27,7 +27,7 @@ from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.observability.measurements import Measurements
-from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
+from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
 from frontdesk.ports.tool_source import CallContext, RunsAt, Tool, ToolCallError, ToolOutput
 
 _MOST_CALLS = 32  # of one step
@@ -233,13 +233,22 @@ class ToolCaller:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     def _tell_settled(self, answer: Answer, call: ToolCall) -> None:
-        completed = call.state is CallState.completed
-        self._tell(answer, EventType.tool_call_completed if completed else EventType.tool_call_failed, call)
+        self._append(answer, told_state(call))
 
     def _tell(self, answer: Answer, kind: EventType, call: ToolCall, **more: Any) -> None:
+        self._append(answer, (kind, msgspec.json.encode({**told(call), "step": call.step, **more})))
+
+    def _append(self, answer: Answer, entry: Entry) -> None:
         execution = answer.execution
-        entry = (kind, msgspec.json.encode({**told(call), "step": call.step, **more}))
         answer.cursor = self._log.append(execution.thread_id, execution.id, execution.attempt, entries=[entry])
+
+
+def told_state(call: ToolCall) -> Entry:
+    """What the log says of a call that is settled, or awaits something."""
+    kind = EventType.input_requested if call.state in AWAITING else EventType.tool_call_failed
+    if call.state is CallState.completed:
+        kind = EventType.tool_call_completed
+    return kind, msgspec.json.encode({**told(call), "step": call.step})
 
 
 def told(call: ToolCall) -> dict[str, Any]:
