@@ -167,7 +167,7 @@ async def test_one_conversation_over_every_wire(pair: tuple[Server, Server]) -> 
 
 
 async def _execution_of(client: Any, thread_id: str) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             thread = (await client.ask("GET", f"/threads/{thread_id}")).body
             if thread["active_execution_id"]:

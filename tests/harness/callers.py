@@ -35,7 +35,7 @@ class Caller:
     async def say(self, thread_id: str, text: str = "hello", /, **fields: Any) -> Any:
         return await self.made("POST", f"/threads/{thread_id}/messages", json={"text": text, **fields})
 
-    async def until(self, path: str, holds: Callable[[Any], bool], *, seconds: float = 20) -> Any:
+    async def until(self, path: str, holds: Callable[[Any], bool], *, seconds: float = 60) -> Any:
         """What is at `path` once `holds` is true of it."""
         async with asyncio.timeout(seconds):
             while True:

@@ -71,7 +71,7 @@ def events_of(client: httpx.Client, since: str | None = None) -> list[dict[str, 
     return found
 
 
-def eventually(holds: Callable[[], bool], *, seconds: float = 20) -> None:
+def eventually(holds: Callable[[], bool], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds} s"

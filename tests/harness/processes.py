@@ -39,7 +39,7 @@ class Process(Program):
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
-    def ready_line(self, *, seconds: float = 20) -> dict[str, Any]:
+    def ready_line(self, *, seconds: float = 60) -> dict[str, Any]:
         """The first line of its output that is a JSON object."""
         deadline = time.monotonic() + seconds
         while True:
@@ -48,7 +48,7 @@ class Process(Program):
                     return value
             self.pause(deadline, "said nothing in JSON")
 
-    def port_file(self, path: Path, *, seconds: float = 20) -> int:
+    def port_file(self, path: Path, *, seconds: float = 60) -> int:
         """The number that it writes to `path` once it listens."""
         deadline = time.monotonic() + seconds
         while True:

@@ -60,7 +60,7 @@ def data(event: Event) -> Any:
 
 
 async def read_until(
-    stream: SseStream, holds: Callable[[Event], bool], *, seconds: float = 15
+    stream: SseStream, holds: Callable[[Event], bool], *, seconds: float = 60
 ) -> list[tuple[str, Any, str]]:
     """The events from where an earlier reading ended to the first for which `holds`: name, data and id of each."""
     found: list[tuple[str, Any, str]] = []

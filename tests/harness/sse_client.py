@@ -142,7 +142,7 @@ async def open_sse(
     body: bytes = b"",
     last_event_id: str | None = None,
     receive_buffer: int | None = None,
-    seconds: float = 10,
+    seconds: float = 60,
 ) -> AsyncIterator[SseStream]:
     """Sends the request and reads the response's head. The stream is read only when the test asks for it.
 

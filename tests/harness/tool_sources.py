@@ -124,7 +124,7 @@ def stdio_server(module: str = "mcp_server", **more: Any) -> DeclaredMcpServer:
     return DeclaredMcpServer(**given)
 
 
-async def until(condition: Callable[[], Any], *, seconds: float = 20) -> None:
+async def until(condition: Callable[[], Any], *, seconds: float = 60) -> None:
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, f"not within {seconds} s"

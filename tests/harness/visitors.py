@@ -93,7 +93,7 @@ class Visitor:
         """Sends and reads the answer to its end: the names and the data of its events."""
         await self.say(text, *attachments)
         async with self.stream() as stream:
-            return told(await stream.read_all(seconds=20))
+            return told(await stream.read_all(seconds=60))
 
     async def messages(self) -> list[dict[str, Any]]:
         listed = await self.chat.ask("GET", f"/sessions/{self.token}/messages")
@@ -129,7 +129,7 @@ def text_of(events: list[tuple[str, Any]]) -> str:
     return text
 
 
-async def read_events(stream: SseStream, holds: Callable[[Event], bool], *, seconds: float = 20) -> list[Event]:
+async def read_events(stream: SseStream, holds: Callable[[Event], bool], *, seconds: float = 60) -> list[Event]:
     """From where an earlier reading ended to the first for which `holds`."""
     found = []
     async with asyncio.timeout(seconds):

@@ -298,7 +298,7 @@ async def test_a_call_that_was_under_way_at_a_crash_is_made_at_most_once_more(
     async with open_core(database_url, model_stub.url, tools=tools, user=user, lease=0.4) as first:
         thread_id = await first.thread(agent_id=await first.agent("hangs"))
         message = await first.send(thread_id, "go", model=script('hangs:{"a":1}', echo=1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await begun.wait()
         await first.crash()
         async with open_core(database_url, model_stub.url, tools=tools, user=user, lease=0.4) as second:
@@ -323,10 +323,20 @@ async def test_an_answer_waits_across_a_restart(database_url: str, model_stub: M
     async with open_core(database_url, model_stub.url, tools=tools, user=user, max_attempts=1) as second:
         reader = await second.feed.open(user, thread_id, execution_id, after=seen[-1].cursor)
         fresh = await second.feed.open(user, thread_id, execution_id)
+        told = await read_until(fresh, EventType.snapshot)  # the log that told it is gone
+        (asked,) = payloads(told, EventType.input_requested)
+        assert (asked["call_id"], asked["awaited"], shown(told)) == (call.call_id, 1, "go ")
+        cut = await second.feed.open(user, thread_id, execution_id, after=told[-1].cursor)
         await second.inputs.bring_result(user, place(thread_id, call), content="late", is_error=False)
-        assert shown(seen + await read_all(reader)) == "go late "
-        assert shown(await read_all(fresh)) == "go late "
+        for seen_before, following in ((seen, reader), (told, fresh), (told, cut)):
+            assert shown(seen_before + await read_all(following)) == "go late "
         assert await second.stored_text(message) == "go late "
+    async with open_core(database_url, model_stub.url, tools=tools, user=user) as third:
+        for after in (None, told[-1].cursor):
+            events = await third.read(thread_id, execution_id, after=after)
+            (ended,) = payloads(events, EventType.tool_call_completed)
+            assert (ended["call_id"], ended["result"], shown(events)) == (call.call_id, "late", "go late ")
+            assert await third.read(thread_id, execution_id, after=events[-2].cursor) == events[-1:]
 
 
 async def test_a_crash_between_steps_goes_on_behind_the_steps(

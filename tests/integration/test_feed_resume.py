@@ -4,7 +4,7 @@ import asyncio
 
 from sqlalchemy import Connection, text
 
-from frontdesk.conversation.executions.stored_answer import read_stored_answer
+from frontdesk.conversation.stored_answer import read_stored_answer
 from frontdesk.ports.thread_log import EventType
 from harness.conversations import open_core, read_all
 from harness.model_stub import ModelStub

@@ -91,7 +91,7 @@ class Boundary:
         head = [f"POST {target} HTTP/1.1", "Host: x", "Content-Length: 0", "Connection: close", *fields]
         try:
             writer.write("\r\n".join([*head, "", ""]).encode())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 answer = await reader.read()
         finally:
             writer.close()

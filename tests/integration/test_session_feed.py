@@ -153,7 +153,7 @@ async def test_a_feed_resumes_at_every_event(place: Place) -> None:
     whole = _seen(events)
     for number, event in enumerate(events[:-1], start=1):
         seen = events[:number]
-        async with place.user.feed(session_id, after=event.id) as feed, asyncio.timeout(10):
+        async with place.user.feed(session_id, after=event.id) as feed, asyncio.timeout(30):
             async for following in feed:
                 assert following.type != "snapshot", (number, event)
                 seen += [following] if following.data is not None else []
@@ -250,7 +250,7 @@ async def test_a_deleted_session_ends_its_feeds(place: Place) -> None:
 
 
 async def _until(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             if holds(await look()):
                 return

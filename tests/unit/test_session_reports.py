@@ -65,7 +65,7 @@ def follow(reports: BackEndReports, name: str = "t") -> ReportFollower:
 
 async def taken(follower: ReportFollower, holds: Callable[[list[Report]], bool]) -> list[Report]:
     found: list[Report] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds(found):
             found += follower.take()
             await asyncio.sleep(0.005)

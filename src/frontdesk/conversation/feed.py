@@ -11,12 +11,9 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from frontdesk.conversation.answer import StoredText
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.ending import ENDS, Ending
 from frontdesk.conversation.executions.models import FINISHED, Execution
-from frontdesk.conversation.executions.stored_answer import read_stored_answer
-from frontdesk.conversation.messages.models import Message
+from frontdesk.conversation.stored_answer import JOINED, VOIDED, StoredAnswer, void_marker
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
@@ -24,22 +21,16 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, Follower, ThreadLog
 
-_JOINED = "stored"  # cursors of a stored answer that was read from its start
-_VOIDED = "stored-void"  # cursors of a stored answer whose reader had seen something that is gone
 _TELLING = timedelta(seconds=2)
 _CHECKPOINT_WAITS = 40
 _CHECKPOINT_WAIT_SECONDS = 0.25
 
 
 class AnswerReader:
-    """One reader of one answer. `ended` once its terminal event has been handed out.
-
-    `lacks_calls` when some of it is given as it is stored: its text and its end, and nothing of its calls.
-    """
+    """One reader of one answer. `ended` once its terminal event has been handed out."""
 
     def __init__(self, feed: "Feed", thread_id: str, execution_id: str, *, follower: Follower | None) -> None:
         self.ended = False
-        self.lacks_calls = False
         self._feed = feed
         self._thread_id = thread_id
         self._execution_id = execution_id
@@ -95,7 +86,6 @@ class AnswerReader:
     def begin_with(self, events: Sequence[Event], *, complete: bool) -> None:
         """Hand these out first; `complete` when nothing follows them."""
         self._first = events
-        self.lacks_calls = True
         if complete:
             self.close()
 
@@ -117,7 +107,7 @@ class AnswerReader:
         self._void_first = False
         if events[0].type is EventType.execution_restarted:
             return events
-        return [_void_marker(events[0]), *events]
+        return [void_marker(events[0]), *events]
 
 
 class Feed:
@@ -145,11 +135,11 @@ class Feed:
         execution = await self._database.read(check)
         reader = AnswerReader(self, thread_id, execution_id, follower=None)
         origin, _, number = (after or "").rpartition("-")
-        if origin in {_JOINED, _VOIDED}:
+        if origin in {JOINED, VOIDED}:
             await self._begin_stored(reader, thread_id, execution_id, origin=origin, seen=int(number))
             return reader
         if after is None and not await self._log.holds(thread_id, execution_id):
-            await self._begin_stored(reader, thread_id, execution_id, origin=_JOINED, seen=0)
+            await self._begin_stored(reader, thread_id, execution_id, origin=JOINED, seen=0)
             return reader
         try:
             reader.follow(await self._log.follow(thread_id, execution_id, after=after))
@@ -161,7 +151,7 @@ class Feed:
 
     async def reopen(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
         """The reader's place is gone: its text is void, and it gets the whole again."""
-        await self._begin_stored(reader, thread_id, execution_id, origin=_VOIDED, seen=0)
+        await self._begin_stored(reader, thread_id, execution_id, origin=VOIDED, seen=0)
 
     async def look_around(self, reader: AnswerReader, thread_id: str, execution_id: str) -> None:
         """The answer may have ended elsewhere and be in the database. One that is away is asked another time."""
@@ -175,11 +165,11 @@ class Feed:
                 return
             if not self._has_long_ended(execution) and await self._log.holds(thread_id, execution_id):
                 return  # the end is on its way
-            execution, message = await self._stored(thread_id, execution_id)
+            stored = await self._stored(thread_id, execution_id)
         except UnavailableError:
             return
         if reader.lacks_end:
-            reader.begin_with(_whole(execution, message, _VOIDED), complete=True)
+            reader.begin_with(stored.whole(VOIDED), complete=True)
 
     def _has_long_ended(self, execution: Execution) -> bool:
         """So long that the end would be on the log, had its runner not died between storing and telling it."""
@@ -192,19 +182,19 @@ class Feed:
         """What is stored of the answer, behind the first `seen` events of that, and then the log."""
         held = await self._log.holds(thread_id, execution_id)
         waiting = None if held else await self._follow_new(thread_id, execution_id)
-        execution, message = await self._stored(thread_id, execution_id)
-        if execution.state in FINISHED:
+        stored = await self._stored(thread_id, execution_id)
+        if stored.execution.state in FINISHED:
             if waiting is not None:
                 waiting.close()
-            reader.begin_with(_whole(execution, message, origin)[seen:], complete=True)
+            reader.begin_with(stored.whole(origin)[seen:], complete=True)
             return
-        if origin == _VOIDED or seen:
+        if origin == VOIDED or seen:
             reader.void_first()
         if waiting is not None:
-            reader.lacks_calls = True
+            reader.begin_with(stored.so_far(), complete=False)
             reader.follow(waiting)
             return
-        await self._follow_checkpoint(reader, execution, message)
+        await self._follow_checkpoint(reader, stored)
 
     async def _follow_new(self, thread_id: str, execution_id: str) -> Follower | None:
         """A follower of an execution that the log does not know; None when it knew more than it still holds."""
@@ -213,56 +203,27 @@ class Feed:
         except CursorGoneError:
             return None
 
-    async def _follow_checkpoint(self, reader: AnswerReader, execution: Execution, message: Message) -> None:
+    async def _follow_checkpoint(self, reader: AnswerReader, stored: StoredAnswer) -> None:
         """The log's own start if it is there, else the stored text and the log from where that ends.
 
         The log may have lost even that; then the next checkpoint is waited for. Raises `UnavailableError`.
         """
         for _ in range(_CHECKPOINT_WAITS):
+            execution = stored.execution
             for after in (None, execution.checkpoint_cursor):
                 try:
                     reader.follow(await self._log.follow(execution.thread_id, execution.id, after=after))
                 except CursorGoneError:
                     continue
                 if after is not None:
-                    reader.begin_with([_text_so_far(execution, message)], complete=False)
+                    reader.begin_with(stored.so_far(after), complete=False)
                 return
             await asyncio.sleep(_CHECKPOINT_WAIT_SECONDS)
-            execution, message = await self._stored(execution.thread_id, execution.id)
-            if execution.state in FINISHED:
-                reader.begin_with(_whole(execution, message, _VOIDED), complete=True)
+            stored = await self._stored(execution.thread_id, execution.id)
+            if stored.execution.state in FINISHED:
+                reader.begin_with(stored.whole(VOIDED), complete=True)
                 return
         raise UnavailableError("The answer is written faster than it is stored; try again", retry_after=2)
 
-    async def _stored(self, thread_id: str, execution_id: str) -> tuple[Execution, Message]:
-        return await self._database.read(lambda connection: read_stored_answer(connection, thread_id, execution_id))
-
-
-def _text_so_far(execution: Execution, message: Message) -> Event:
-    cursor = execution.checkpoint_cursor or ""
-    return Event(cursor, execution.id, execution.attempt, EventType.snapshot, StoredText.of(message))
-
-
-def _void_marker(like: Event) -> Event:
-    return Event(f"{_VOIDED}-1", like.execution_id, like.attempt, EventType.execution_restarted, b"{}")
-
-
-def _whole(execution: Execution, message: Message, origin: str) -> list[Event]:
-    """A finished answer as events; the same ones each time, so that their cursors can be resumed."""
-    ending = Ending(
-        state=execution.state,
-        text=None,
-        model=message.model,
-        error_code=execution.error_code,
-        error_message=execution.error_message,
-    )
-    steps: list[tuple[EventType, bytes]] = [(EventType.execution_restarted, b"{}")]
-    if origin == _JOINED:
-        steps = [(EventType.execution_queued, b"{}"), (EventType.execution_started, b"{}")]
-    if message.text:
-        steps.append((EventType.snapshot, StoredText.of(message)))
-    steps.append((ENDS[execution.state], ending.payload()))
-    return [
-        Event(f"{origin}-{number}", execution.id, execution.attempt, kind, payload)
-        for number, (kind, payload) in enumerate(steps, start=1)
-    ]
+    async def _stored(self, thread_id: str, execution_id: str) -> StoredAnswer:
+        return await self._database.read(lambda connection: StoredAnswer.read(connection, thread_id, execution_id))

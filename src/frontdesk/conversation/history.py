@@ -6,12 +6,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from frontdesk.conversation.executions.models import Execution
-from frontdesk.conversation.executions.stored_answer import read_stored_answer
 from frontdesk.conversation.messages import branch
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, Role
 from frontdesk.conversation.parts import repository as parts
 from frontdesk.conversation.parts.models import Part
+from frontdesk.conversation.stored_answer import read_stored_answer
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.conversation.threads.models import Thread
 from frontdesk.conversation.tool_calls import repository as tool_calls

@@ -1,6 +1,7 @@
 /** Interfaces and what visitors did in them, as the API has it. */
 import { sendFile } from "../../chat/adapters/http";
-import type { CallStatus, ChatMessage, MessageStatus, Role } from "../../chat/model";
+import { messageOf as publicMessageOf, type WireMessage as PublicMessage } from "../../chat/adapters/public_chat";
+import type { CallStatus, ChatMessage } from "../../chat/model";
 import type { Account } from "../account";
 import type { Interface } from "./draft";
 
@@ -39,14 +40,8 @@ interface WireCall {
   result: string | null;
 }
 
-interface WireMessage {
-  id: string;
-  role: Role;
-  content: string;
-  status: MessageStatus;
-  timestamp: string;
-  toolCalls: WireCall[];
-}
+/** As visitors are told it, with calls of tools in full. */
+type WireMessage = Omit<PublicMessage, "toolCalls"> & { toolCalls: WireCall[] };
 
 export interface Transcript {
   messages: ChatMessage[];
@@ -125,14 +120,10 @@ export class InterfacesApi {
 const STATUS: Record<string, CallStatus> = { completed: "completed", failed: "failed", running: "running" };
 
 export function messageOf(wire: WireMessage): ChatMessage {
+  const message = publicMessageOf({ ...wire, toolCalls: [] });
   return {
-    key: wire.id,
-    id: wire.id,
-    role: wire.role,
-    text: wire.content,
+    ...message,
     status: wire.role === "user" ? "completed" : wire.status,
-    at: new Date(wire.timestamp),
-    attachments: [],
     calls: wire.toolCalls.map((call) => ({
       id: call.id,
       name: call.name,
@@ -140,6 +131,5 @@ export function messageOf(wire: WireMessage): ChatMessage {
       arguments: call.arguments,
       result: call.result ?? undefined,
     })),
-    citations: [],
   };
 }

@@ -69,11 +69,15 @@ test("a transcript's message is one of the chat element's", () => {
     content: "hi",
     status: "failed" as const,
     timestamp: "2026-01-01T00:00:00Z",
+    attachments: [{ type: "file" as const, name: "guide.pdf", downloadUrl: "http://chat.example/blobs/g" }],
+    citations: [{ source: { name: "guide.pdf" }, excerpt: "a fox" }],
   };
   expect(messageOf({ ...wire, toolCalls: [call] })).toMatchObject({
     id: "m",
     text: "hi",
     status: "completed",
+    attachments: [{ name: "guide.pdf", url: "http://chat.example/blobs/g" }],
     calls: [{ id: "c", status: "waiting", result: undefined }],
+    citations: [{ source: "guide.pdf", quote: "a fox" }],
   });
 });

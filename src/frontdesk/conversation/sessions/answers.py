@@ -11,15 +11,11 @@ import msgspec
 from sqlalchemy import Connection
 
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.feed import AnswerReader, Feed
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, Role
 from frontdesk.conversation.sessions import repository as sessions
 from frontdesk.conversation.threads import repository as threads
-from frontdesk.conversation.tool_calls import repository as tool_calls
-from frontdesk.conversation.tool_calls.making import told_state
-from frontdesk.conversation.tool_calls.models import AWAITING
 from frontdesk.database import Database
 from frontdesk.errors import ForbiddenError, NotFoundError
 from frontdesk.identity.principal import Principal
@@ -86,18 +82,6 @@ class AnswersSource:
                 pass
         return await self._feed.open(principal, thread_id, coming.execution_id)
 
-    async def awaited(self, thread_id: str, execution_id: str) -> list[Event]:
-        """The calls for which an answer waits, as its log told of them once."""
-
-        def work(connection: Connection) -> list[Event]:
-            execution = executions.get(connection, thread_id, execution_id)
-            if execution.state is not ExecutionState.waiting:
-                return []
-            calls = [one for one in tool_calls.list_calls(connection, execution_id) if one.state in AWAITING]
-            return [Event("", execution_id, execution.attempt, *told_state(call)) for call in calls]
-
-        return await self._database.read(work)
-
 
 class AnswersReader:
     """`ended` when the thread is gone, or is not the principal's to read any more. `position` is that of the answer
@@ -121,7 +105,6 @@ class AnswersReader:
         self._answer: AnswerReader | None = None
         self._followed: _Coming | None = None
         self._is_over = False
-        self._first: Sequence[Event] = ()
         self._ready: Callable[[], None] = _nobody_listens
 
     def on_ready(self, ready: Callable[[], None]) -> None:
@@ -135,7 +118,7 @@ class AnswersReader:
 
     @property
     def more(self) -> bool:
-        return bool(self._first) or (self._answer is not None and not self._is_over and self._answer.more)
+        return self._answer is not None and not self._is_over and self._answer.more
 
     @property
     def has_errand(self) -> bool:
@@ -148,9 +131,6 @@ class AnswersReader:
         """The next events, without waiting."""
         if self._log is not None:
             self._take_announcements(self._log)
-        if self._first:
-            events, self._first = self._first, ()
-            return events
         if self._answer is None or self._is_over:
             return ()
         events = self._answer.take()
@@ -246,8 +226,6 @@ class AnswersReader:
     async def _open_next(self) -> None:
         coming = self._coming[0]
         answer = await self._source.open(self._principal, self.thread_id, coming)
-        if not coming.is_new:
-            self._first = await self._source.awaited(self.thread_id, coming.execution_id)
         self._coming.popleft()
         self._answer, self._followed, self.position = answer, coming, coming.position
         answer.on_ready(self._ready)

@@ -135,9 +135,7 @@ class SessionReader:
 
     @property
     def _has_errand(self) -> bool:
-        if not self._begun or self._answer_ended:
-            return True
-        return bool(self._pending) if self._answer is None else self._answer.lacks_calls
+        return not self._begun or self._answer_ended or (self._answer is None and bool(self._pending))
 
     def _show(self, moments: list[Moment], shown: Shown, changes: Changes) -> None:
         self._place = msgspec.structs.replace(self._place, messages=self._positions.all_up_to, **changes)
@@ -193,8 +191,6 @@ class SessionReader:
             if place is None or not await self._go_on(place):
                 await self._begin()
             self._listen()
-        elif self._answer is not None and self._answering is not None and self._answer.lacks_calls:
-            await self._tell_calls(self._answer, self._answering)
         elif self._answer_ended:
             await self._end_answer()
         else:
@@ -271,12 +267,6 @@ class SessionReader:
                 self._place = msgspec.structs.replace(self._place, **begun)
             self._positions.add(message.position)
         self._pending.popleft()
-
-    async def _tell_calls(self, answer: AnswerReader, message: Message) -> None:
-        """What has become of the calls: its reader was given the text as it is stored, without them."""
-        answer.lacks_calls = False
-        calls = await self._source.calls(message.execution_id or "")
-        self._first.extend((AnswerEvent(call, message.id), {}) for call in calls)
 
     async def _end_answer(self) -> None:
         """Show the message that it became."""

@@ -7,20 +7,17 @@ from sqlalchemy import Connection
 
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import FINISHED
-from frontdesk.conversation.executions.stored_answer import read_stored_answer
 from frontdesk.conversation.feed import AnswerReader, Feed
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
 from frontdesk.conversation.sessions import repository as sessions
 from frontdesk.conversation.sessions.models import HeldSession
 from frontdesk.conversation.sessions.reports import BackEndReports, ReportFollower
-from frontdesk.conversation.tool_calls import repository as tool_calls
-from frontdesk.conversation.tool_calls.making import told_state
-from frontdesk.conversation.tool_calls.models import AWAITING, SETTLED
+from frontdesk.conversation.stored_answer import read_stored_answer
 from frontdesk.database import Database
 from frontdesk.errors import NotFoundError
 from frontdesk.identity.principal import Principal
-from frontdesk.ports.thread_log import Event, Follower, ThreadLog, follow_from_now
+from frontdesk.ports.thread_log import Follower, ThreadLog, follow_from_now
 
 _SHOWN_MESSAGES = 200
 _MOST_MISSED = 500
@@ -89,15 +86,6 @@ class SessionSource:
             return await self._database.read(work)
         except NotFoundError:
             return None
-
-    async def calls(self, execution_id: str) -> Sequence[Event]:
-        """What has become of an answer's calls, as its log told of them once; without cursors."""
-        found = await self._database.read(lambda connection: tool_calls.list_calls(connection, execution_id))
-        return [
-            Event("", execution_id, call.attempt, *told_state(call))
-            for call in found
-            if call.state in SETTLED | AWAITING
-        ]
 
     async def answers_behind(self, thread_id: str, position: int) -> Sequence[tuple[str, int]] | None:
         """Executions with their messages' positions, in order; None when they are too many to follow one by one."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.conversation.tool_calls.making import SHOWN_LENGTH, decoded
 from frontdesk.conversation.tool_calls.models import CALL_ID_LENGTH, TOOL_LENGTH
+from frontdesk.conversation.tool_calls.telling import SHOWN_LENGTH, decoded
 from frontdesk.ports.language_model import ActivityState, CallActivity
 from frontdesk.ports.thread_log import Entry, EventType
 

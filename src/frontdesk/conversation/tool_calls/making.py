@@ -22,17 +22,17 @@ from frontdesk.conversation.tool_calls.models import (
     CallState,
     ToolCall,
 )
+from frontdesk.conversation.tool_calls.telling import ENDS, told_call
 from frontdesk.database import Database
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
 from frontdesk.observability.measurements import Measurements
-from frontdesk.ports.thread_log import Entry, EventType, StaleAttemptError, ThreadLog
+from frontdesk.ports.thread_log import EventType, StaleAttemptError, ThreadLog
 from frontdesk.ports.tool_source import CallContext, RunsAt, Tool, ToolCallError, ToolOutput
 
 _MOST_CALLS = 32  # of one step
 _MOST_ARGUMENT_BYTES = 262_144
-SHOWN_LENGTH = 16_384  # characters of a result on the log; the whole is in the database
 _RETRY_SECONDS = 0.5
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ class ToolCaller:
             lambda connection: tool_calls.settle(connection, call, content=content, error_code=error, now=now)
         )
         if settled is not None:
-            self._tell_settled(answer, settled)
+            self._tell(answer, ENDS[settled.state], settled)
 
     async def _take_over(self, answer: Answer, step: AnswerStep) -> None:
         """What an earlier attempt left under way, and what somebody has brought since."""
@@ -167,7 +167,7 @@ class ToolCaller:
         calls = await self._calls(step)
         for call in [call for call in calls if call.state in SETTLED and call.attempt == 0]:
             await self._persist(partial(tool_calls.take, call_id=call.id, attempt=execution.attempt))
-            self._tell_settled(answer, call)
+            self._tell(answer, ENDS[call.state], call)
         for call in [call for call in calls if call.state is CallState.running and call.attempt < execution.attempt]:
             tool = self._tools.find(call.tool)
             if tool is not None and tool.retry_safe:
@@ -232,50 +232,15 @@ class ToolCaller:
             except UnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    def _tell_settled(self, answer: Answer, call: ToolCall) -> None:
-        self._append(answer, told_state(call))
-
     def _tell(self, answer: Answer, kind: EventType, call: ToolCall, **more: Any) -> None:
-        self._append(answer, (kind, msgspec.json.encode({**told(call), "step": call.step, **more})))
-
-    def _append(self, answer: Answer, entry: Entry) -> None:
         execution = answer.execution
+        entry = told_call(kind, call, **more)
         answer.cursor = self._log.append(execution.thread_id, execution.id, execution.attempt, entries=[entry])
-
-
-def told_state(call: ToolCall) -> Entry:
-    """What the log says of a call that is settled, or awaits something."""
-    kind = EventType.input_requested if call.state in AWAITING else EventType.tool_call_failed
-    if call.state is CallState.completed:
-        kind = EventType.tool_call_completed
-    return kind, msgspec.json.encode({**told(call), "step": call.step})
-
-
-def told(call: ToolCall) -> dict[str, Any]:
-    """A call as the log and the surfaces show it."""
-    shown: dict[str, Any] = {
-        "call_id": call.call_id,
-        "tool": call.tool,
-        "state": call.state,
-        "arguments": decoded(call.arguments),
-    }
-    if call.content is not None:
-        shown["result" if call.state is CallState.completed else "error"] = decoded(call.content[:SHOWN_LENGTH])
-    if call.content is not None and len(call.content) > SHOWN_LENGTH:
-        shown["is_cut"] = True
-    return shown
 
 
 def failure(code: str, message: str) -> str:
     """What the model is told of a call that failed."""
     return msgspec.json.encode({"error": {"code": code, "message": message}}).decode()
-
-
-def decoded(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
 
 
 def _excerpt(arguments: str) -> str:

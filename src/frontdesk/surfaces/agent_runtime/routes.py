@@ -8,8 +8,8 @@ from fastapi import Body, Request, Response
 from frontdesk import __version__
 from frontdesk.conversation.drafts import IfActive
 from frontdesk.conversation.tool_calls.inputs import CallPlace
-from frontdesk.conversation.tool_calls.making import told
 from frontdesk.conversation.tool_calls.models import AWAITING, CallState
+from frontdesk.conversation.tool_calls.telling import told
 from frontdesk.errors import NotFoundError
 from frontdesk.http.description import problems
 from frontdesk.http.event_stream import EventStream

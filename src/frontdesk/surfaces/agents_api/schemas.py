@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, StringConstraints
 
 from frontdesk.agents.models import NAME_LENGTH, RUNTIME_LENGTH, AgentKind
 from frontdesk.agents.service import Choices
 from frontdesk.ports.tool_source import RunsAt
+from frontdesk.surfaces.camel_case import CamelModel
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH, strip_whitespace=True)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -20,13 +20,7 @@ UserIds = Annotated[list[Annotated[str, StringConstraints(max_length=36)]], Fiel
 Temperature = Annotated[float, Field(ge=0, le=2)]
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, from_attributes=True, extra="ignore"
-    )
-
-
-class LimitsOut(_Wire):
+class LimitsOut(CamelModel):
     """Of one answer: `maxSteps` is how often the model is asked, `maxSeconds` how long it may work."""
 
     max_steps: Annotated[int, Field(ge=1, le=1_000)] = 10
@@ -34,7 +28,7 @@ class LimitsOut(_Wire):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
 
 
-class AgentOut(_Wire):
+class AgentOut(CamelModel):
     id: str
     owner_id: str
     name: str
@@ -58,14 +52,14 @@ class AgentListOut(BaseModel):
     total: int
 
 
-class ToolChoiceOut(_Wire):
+class ToolChoiceOut(CamelModel):
     name: str
     description: str
     runs_at: RunsAt
     requires_approval: bool
 
 
-class ChoicesOut(_Wire):
+class ChoicesOut(CamelModel):
     """What an agent can be made of: the tools of the catalogue, and for a kind the runtimes that the server knows."""
 
     tools: list[ToolChoiceOut]
@@ -77,7 +71,7 @@ class ChoicesOut(_Wire):
         return cls(tools=[ToolChoiceOut.model_validate(tool) for tool in choices.tools], runtimes=runtimes)
 
 
-class AgentIn(_Wire):
+class AgentIn(CamelModel):
     """`users` may use it beside its owner: nobody when empty, everybody when null."""
 
     name: Name

@@ -5,8 +5,7 @@ effect.
 from datetime import datetime
 from typing import Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
 
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
 from frontdesk.conversation.tool_calls.models import CallState
@@ -20,23 +19,19 @@ from frontdesk.public_chat.interfaces.models import (
 )
 from frontdesk.public_chat.sessions.models import ExecutionStatus, SessionStatus, Standing
 from frontdesk.public_chat.sessions.transcript import Said
+from frontdesk.surfaces.brought import AttachmentOut, CitationOut, citations_out
+from frontdesk.surfaces.camel_case import CamelModel
 from frontdesk.surfaces.chat_interfaces_api import fields
 
 T = TypeVar("T")
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, from_attributes=True
-    )
-
-
-class PromptOut(_Wire):
+class PromptOut(CamelModel):
     text: fields.PromptText
     icon: fields.Label | None = None
 
 
-class _Chosen(_Wire):
+class _Chosen(CamelModel):
     """What an owner may choose; the same going in and coming out."""
 
     title: fields.Title = ""
@@ -126,20 +121,20 @@ class InterfaceOut(_Chosen):
         return cls.model_validate({**values, "has_identity_secret": interface.identity_secret is not None})
 
 
-class PageOut(_Wire, Generic[T]):
+class PageOut(CamelModel, Generic[T]):
     items: list[T]
     page: int
     limit: int
     total: int
 
 
-class IdentitySecretOut(_Wire):
+class IdentitySecretOut(CamelModel):
     """Told once, and not to be had again."""
 
     identity_secret: str
 
 
-class SessionOut(_Wire):
+class SessionOut(CamelModel):
     """`currentExecutionId` while an answer is under way. `identity` is who the site says that the visitor is."""
 
     id: str
@@ -176,7 +171,7 @@ class SessionOut(_Wire):
         )
 
 
-class ToolCallOut(_Wire):
+class ToolCallOut(CamelModel):
     id: str
     name: str
     status: CallState
@@ -184,17 +179,19 @@ class ToolCallOut(_Wire):
     result: str | None
 
 
-class TranscriptMessageOut(_Wire):
+class TranscriptMessageOut(CamelModel):
     id: str
     role: Role
     content: str
     status: MessageStatus
     timestamp: datetime
     execution_id: str | None
+    attachments: list[AttachmentOut]
     tool_calls: list[ToolCallOut]
+    citations: list[CitationOut]
 
 
-class TranscriptOut(_Wire):
+class TranscriptOut(CamelModel):
     """Oldest first. With `hasMore`, `before` the first one's id gives the earlier ones."""
 
     messages: list[TranscriptMessageOut]
@@ -214,21 +211,25 @@ def _message(message: Message, said: Said) -> TranscriptMessageOut:
         status=message.status,
         timestamp=message.created_at,
         execution_id=message.execution_id,
+        attachments=[
+            AttachmentOut.of(one, said.links.get(one.blob_key or "")) for one in said.sources.get(message.id, ())
+        ],
         tool_calls=[
             ToolCallOut(
                 id=call.call_id, name=call.tool, status=call.state, arguments=call.arguments, result=call.content
             )
             for call in calls
         ],
+        citations=citations_out(said.parts.get(message.id, ())),
     )
 
 
-class ReferrerOut(_Wire):
+class ReferrerOut(CamelModel):
     referrer: str
     sessions: int
 
 
-class AnalyticsOut(_Wire):
+class AnalyticsOut(CamelModel):
     """`messagesByHour` has 24 counts, one for each hour of the day in UTC."""
 
     since: datetime

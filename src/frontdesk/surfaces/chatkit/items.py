@@ -11,8 +11,8 @@ from frontdesk.conversation.history import Entry, History
 from frontdesk.conversation.messages.models import Message, Role
 from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.threads.models import Thread
-from frontdesk.conversation.tool_calls.making import decoded
 from frontdesk.conversation.tool_calls.models import AWAITING, AnswerStep, CallState, ToolCall
+from frontdesk.conversation.tool_calls.telling import decoded
 from frontdesk.errors import NotFoundError
 from frontdesk.identity.principal import Principal
 from frontdesk.kit.ids import is_id

@@ -1,15 +1,15 @@
-"""What visitors bring, and what answers took of it, on the wire."""
+"""What visitors bring and ask of it, on the wire."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
-from frontdesk.conversation.parts.models import Part
 from frontdesk.public_chat.sessions.bringing import Brought
 from frontdesk.public_chat.sessions.uploading import Uploaded
-from frontdesk.retrieval.sources.models import FoundChunk, Source, SourceState, SourceType
+from frontdesk.retrieval.sources.models import FoundChunk, SourceType
+from frontdesk.surfaces.brought import SourceOut, SpanOut
+from frontdesk.surfaces.camel_case import CamelModel
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Question = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")]
@@ -18,13 +18,7 @@ _FILE_EXAMPLE: JsonDict = {"type": "file", "uri": "s3://files/chat-attachments/0
 _LINK_EXAMPLE: JsonDict = {"type": "url", "url": "https://www.example.com/opening-hours"}
 
 
-class Wire(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, from_attributes=True
-    )
-
-
-class UploadedOut(Wire):
+class UploadedOut(CamelModel):
     """Send `uri` (or `gcsUri`, the same) with a message. `downloadUrl` is for a day. `size` is in bytes."""
 
     model_config = ConfigDict(
@@ -65,7 +59,7 @@ class UploadedOut(Wire):
         )
 
 
-class AttachmentIn(Wire):
+class AttachmentIn(CamelModel):
     """A `file` that this session uploaded, by its `uri`, `gcsUri` or `id`, or a link: `url`. Others are ignored."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_FILE_EXAMPLE, _LINK_EXAMPLE]})
@@ -93,82 +87,7 @@ class AttachmentIn(Wire):
 Attachments = Annotated[list[AttachmentIn], Field(max_length=MOST_ATTACHMENTS)]
 
 
-class AttachmentErrorOut(Wire):
-    code: str
-    message: str
-
-
-class AttachmentOut(Wire):
-    """`status` is `pending` until it has been read. `error` says why it could not be."""
-
-    type: SourceType
-    name: str
-    url: str | None = None
-    download_url: str | None = None
-    mime_type: str | None = None
-    size: int | None = None
-    status: SourceState
-    error: AttachmentErrorOut | None = None
-
-    @classmethod
-    def of(cls, source: Source, link: str | None) -> Self:
-        is_link = source.source_type is SourceType.url
-        failed = source.error_code is not None
-        error = AttachmentErrorOut(code=source.error_code or "", message=source.error_message or "")
-        return cls(
-            type=source.source_type,
-            name=source.source_name,
-            url=source.source_name if is_link else None,
-            download_url=link,
-            mime_type=source.media_type,
-            size=source.size,
-            status=source.state,
-            error=error if failed else None,
-        )
-
-
-class SourceOut(Wire):
-    type: str
-    name: str
-    url: str | None = None
-
-
-class SpanOut(Wire):
-    """Characters of the source's text, from `start` up to `end`; `page` counts from 1, where there are pages."""
-
-    start: int
-    end: int
-    page: int | None = None
-
-
-class CitationOut(Wire):
-    """`position` is where in the answer's text it stands. `chunkId` and `span` say what of the source was used."""
-
-    source: SourceOut
-    label: str | None = None
-    position: int | None = None
-    chunk_id: str | None = None
-    chunk_index: int | None = None
-    span: SpanOut | None = None
-    excerpt: str | None = None
-
-    @classmethod
-    def of(cls, part: Part) -> Self:
-        data: dict[str, Any] = part.data
-        source, chunk = data.get("source") or {}, data.get("chunk") or {}
-        name = source.get("name") or source.get("filename") or source.get("title") or ""
-        return cls(
-            source=SourceOut(type=source.get("type", "file"), name=name, url=source.get("url")),
-            label=data.get("label"),
-            position=data.get("index"),
-            chunk_id=chunk.get("id"),
-            chunk_index=chunk.get("index"),
-            span=None if data.get("span") is None else SpanOut(**data["span"]),
-            excerpt=data.get("excerpt"),
-        )
-
-
-class QueryIn(Wire):
+class QueryIn(CamelModel):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"sessionToken": "sess_...", "query": "When are you open?", "topK": 3}]}
     )
@@ -178,7 +97,7 @@ class QueryIn(Wire):
     top_k: Annotated[int, Field(ge=1, le=20)] = 5
 
 
-class ResultOut(Wire):
+class ResultOut(CamelModel):
     """`similarity` is the cosine of the two meanings; the order also counts the words that both have."""
 
     content: str
@@ -200,5 +119,5 @@ class ResultOut(Wire):
         )
 
 
-class ResultsOut(Wire):
+class ResultsOut(CamelModel):
     results: list[ResultOut]

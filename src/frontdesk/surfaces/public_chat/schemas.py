@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import StringConstraints
 
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
 from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.tool_calls.models import CallState, ToolCall
-from frontdesk.ports.language_model import PartKind
 from frontdesk.public_chat.interfaces.models import CoverType, PersistenceType, WidgetPosition, WidgetState
 from frontdesk.public_chat.sessions.identity import MAX_TOKEN_LENGTH
 from frontdesk.public_chat.sessions.models import ExecutionStatus, SessionStatus
 from frontdesk.public_chat.sessions.opening import Opened
 from frontdesk.public_chat.sessions.transcript import Said
-from frontdesk.surfaces.public_chat.file_schemas import AttachmentOut, Attachments, CitationOut
+from frontdesk.surfaces.brought import AttachmentOut, CitationOut, attachments_out, citations_out
+from frontdesk.surfaces.camel_case import CamelModel
+from frontdesk.surfaces.public_chat.file_schemas import Attachments
 
 Token = Annotated[str, StringConstraints(max_length=100)]
 CALL_STATUS = {
@@ -26,18 +26,12 @@ CALL_STATUS = {
 }
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, from_attributes=True
-    )
-
-
-class PromptOut(_Wire):
+class PromptOut(CamelModel):
     text: str
     icon: str | None = None
 
 
-class PublicInterfaceOut(_Wire):
+class PublicInterfaceOut(CamelModel):
     """What a page needs to show the chat, and nothing else of it."""
 
     slug: str
@@ -64,7 +58,7 @@ class PublicInterfaceOut(_Wire):
     locale: str
 
 
-class SessionIn(_Wire):
+class SessionIn(CamelModel):
     """`identity` is a token signed by the site that knows its visitor."""
 
     browser_fingerprint: Annotated[str, StringConstraints(max_length=500)] | None = None
@@ -73,7 +67,7 @@ class SessionIn(_Wire):
     identity: Annotated[str, StringConstraints(max_length=MAX_TOKEN_LENGTH)] | None = None
 
 
-class ToolCallOut(_Wire):
+class ToolCallOut(CamelModel):
     """What a tool was told and told is its owner's business."""
 
     id: str
@@ -85,7 +79,7 @@ class ToolCallOut(_Wire):
         return cls(id=call.call_id, name=call.tool, status=CALL_STATUS.get(call.state, "waiting"))
 
 
-class MessageOut(_Wire):
+class MessageOut(CamelModel):
     id: str
     role: Role
     content: str
@@ -107,11 +101,11 @@ class MessageOut(_Wire):
             timestamp=message.created_at,
             attachments=list(attachments),
             tool_calls=[ToolCallOut.of(call) for call in calls],
-            citations=[CitationOut.of(part) for part in parts if part.kind is PartKind.citation],
+            citations=citations_out(parts),
         )
 
 
-class MessagesOut(_Wire):
+class MessagesOut(CamelModel):
     """Oldest first, without the answer under way. With `hasMore`, `before` the first one's id gives earlier ones."""
 
     messages: list[MessageOut]
@@ -128,16 +122,15 @@ def messages_out(said: Said) -> list[MessageOut]:
 
 def _message(message: Message, said: Said) -> MessageOut:
     calls = said.calls.get(message.execution_id or "", ()) if message.role is Role.assistant else ()
-    brought = said.sources.get(message.id, ())
     return MessageOut.of(
         message,
         calls,
-        attachments=[AttachmentOut.of(source, said.links.get(source.blob_key or "")) for source in brought],
+        attachments=attachments_out(message, said),
         parts=said.parts.get(message.id, ()),
     )
 
 
-class SessionOpenedOut(_Wire):
+class SessionOpenedOut(CamelModel):
     """The tokens are told here and never again. `existingMessages` are there when an earlier session goes on."""
 
     session_id: str
@@ -166,7 +159,7 @@ class SessionOpenedOut(_Wire):
         )
 
 
-class MessageIn(_Wire):
+class MessageIn(CamelModel):
     """`attachments` are read before the answer begins."""
 
     session_token: Token
@@ -174,23 +167,23 @@ class MessageIn(_Wire):
     attachments: Attachments = []
 
 
-class SentOut(_Wire):
+class SentOut(CamelModel):
     execution_id: str
     thread_id: str
     status: Literal["running"] = "running"
 
 
-class CancelIn(_Wire):
+class CancelIn(CamelModel):
     """Without a body, the token is in `X-Session-Token`."""
 
     session_token: Token | None = None
 
 
-class CancelledOut(_Wire):
+class CancelledOut(CamelModel):
     execution_id: str
     status: str
 
 
-class SessionEndedOut(_Wire):
+class SessionEndedOut(CamelModel):
     session_id: str
     status: SessionStatus

@@ -5,8 +5,8 @@ from fastapi import Request
 
 from frontdesk.conversation.executions.models import Execution
 from frontdesk.conversation.tool_calls.inputs import CallPlace
-from frontdesk.conversation.tool_calls.making import told
 from frontdesk.conversation.tool_calls.models import ToolCall
+from frontdesk.conversation.tool_calls.telling import told
 from frontdesk.http.description import problems
 from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services

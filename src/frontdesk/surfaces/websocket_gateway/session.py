@@ -13,8 +13,8 @@ import msgspec
 import structlog
 
 from frontdesk.conversation.sessions.answers import AnswersReader
-from frontdesk.conversation.tool_calls.making import told
 from frontdesk.conversation.tool_calls.models import CallState, ToolCall
+from frontdesk.conversation.tool_calls.telling import told
 from frontdesk.errors import (
     ExecutionActiveError,
     FrontdeskError,
