@@ -33,7 +33,9 @@ interface WireMessage {
   execution_id: string | null;
   parent_id: string | null;
   model: string | null;
-  metadata: { attachments?: WireFile[]; citations?: WireCitation[] };
+  metadata: { attachments?: WireFile[] };
+  tool_calls?: WireCall[];
+  citations?: WireCitation[];
 }
 
 interface WireFile {
@@ -86,13 +88,14 @@ export class ThreadsApi implements Transport {
 
   async load(): Promise<Snapshot> {
     if (this.thread.id === null) return { messages: [], hasMore: false, executionId: null };
-    const thread = await this.ask<WireThread>("GET", `?messages=${PAGE}`);
+    const thread = await this.ask<WireThread>("GET", `?messages=${PAGE}&details=true`);
     const messages = thread.messages.map(messageOf).reverse();
     return { messages, hasMore: messages.length === PAGE, executionId: thread.active_execution_id };
   }
 
   async earlier(before: ChatMessage): Promise<Page> {
-    const listed = await this.ask<{ items: WireMessage[] }>("GET", `/messages?limit=${PAGE}&after=${before.id}`);
+    const path = `/messages?limit=${PAGE}&after=${before.id}&details=true`;
+    const listed = await this.ask<{ items: WireMessage[] }>("GET", path);
     return { messages: listed.items.map(messageOf).reverse(), hasMore: listed.items.length === PAGE };
   }
 
@@ -229,8 +232,8 @@ export function messageOf(wire: WireMessage): ChatMessage {
     status: wire.role === "user" ? "completed" : wire.status, // a question has the status of its answer
     at: new Date(wire.created_at),
     attachments: (wire.metadata.attachments ?? []).map(attachmentOf),
-    calls: [],
-    citations: (wire.metadata.citations ?? []).map(citationOf),
+    calls: (wire.tool_calls ?? []).map(callOf),
+    citations: (wire.citations ?? []).map(citationOf),
     executionId: wire.execution_id ?? undefined,
     parentId: wire.parent_id,
     model: wire.model ?? undefined,

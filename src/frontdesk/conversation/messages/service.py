@@ -1,12 +1,19 @@
 """Messages as records: reading, editing and judging them."""
 
+from collections.abc import Mapping, Sequence
+
+import msgspec
 from sqlalchemy import Connection
 
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import FINISHED
 from frontdesk.conversation.messages import repository as messages
-from frontdesk.conversation.messages.models import Feedback, FeedbackKind, Message, MessageStatus
+from frontdesk.conversation.messages.models import Feedback, FeedbackKind, Message, MessageStatus, Role
+from frontdesk.conversation.parts import repository as parts
+from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.threads import repository as threads
+from frontdesk.conversation.tool_calls import repository as tool_calls
+from frontdesk.conversation.tool_calls.models import ToolCall
 from frontdesk.database import Database
 from frontdesk.database.idempotency import IdempotencyKey, Once, once
 from frontdesk.errors import ExecutionActiveError, IllegalTransitionError
@@ -26,6 +33,21 @@ TRANSITIONS: dict[MessageStatus, frozenset[MessageStatus]] = {
 }
 
 
+class Details(msgspec.Struct, frozen=True):
+    """What answers are made of beside their text: `calls` by execution, `parts` by message."""
+
+    calls: Mapping[str, Sequence[ToolCall]]
+    parts: Mapping[str, Sequence[Part]]
+
+    @classmethod
+    def read(cls, connection: Connection, shown: Sequence[Message]) -> "Details":
+        answers = [message for message in shown if message.role is Role.assistant and message.execution_id is not None]
+        return cls(
+            calls=tool_calls.calls_by_execution(connection, [answer.execution_id or "" for answer in answers]),
+            parts=parts.list_of(connection, [answer.id for answer in answers]) if answers else {},
+        )
+
+
 class MessageService:
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
@@ -40,6 +62,15 @@ class MessageService:
             if before is None and page.offset:
                 before = thread.message_count - page.offset + 1
             return messages.list_page(connection, thread_id, limit=page.limit, before=before), thread.message_count
+
+        return await self._database.read(work)
+
+    async def details(self, principal: Principal, thread_id: str, shown: Sequence[Message]) -> Details:
+        """Of messages of the thread. Raises `NotFoundError`."""
+
+        def work(connection: Connection) -> Details:
+            threads.get(connection, principal, thread_id, include_deleted=True)
+            return Details.read(connection, [message for message in shown if message.thread_id == thread_id])
 
         return await self._database.read(work)
 

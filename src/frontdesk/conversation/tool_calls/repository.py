@@ -84,6 +84,15 @@ def steps_by_execution(connection: Connection, execution_ids: Sequence[str]) -> 
     return {execution_id: list(of) for execution_id, of in groupby(steps, key=lambda step: step.execution_id)}
 
 
+def calls_by_execution(connection: Connection, execution_ids: Sequence[str]) -> dict[str, list[ToolCall]]:
+    """In the order in which they were asked for."""
+    if not execution_ids:
+        return {}
+    statement = select(tool_calls).where(_of(execution_ids)).order_by(tool_calls.c.execution_id, tool_calls.c.id)
+    calls = [_call(row) for row in connection.execute(statement).mappings()]
+    return {execution_id or "": list(of) for execution_id, of in groupby(calls, key=lambda call: call.execution_id)}
+
+
 def _step(row: Mapping[Any, Any], calls: list[ToolCall]) -> AnswerStep:
     values: dict[str, Any] = dict(row)
     values["usage"] = None if values["usage"] is None else msgspec.convert(values["usage"], Usage)
@@ -127,12 +136,7 @@ def list_lapsed(connection: Connection, *, now: datetime, limit: int) -> list[To
 
 def list_calls(connection: Connection, execution_id: str) -> list[ToolCall]:
     """In the order in which they were asked for."""
-    return [
-        _call(row)
-        for row in connection.execute(
-            select(tool_calls).where(_of([execution_id])).order_by(tool_calls.c.id)
-        ).mappings()
-    ]
+    return calls_by_execution(connection, [execution_id]).get(execution_id, [])
 
 
 def is_awaiting(connection: Connection, execution_id: str) -> bool:

@@ -16,7 +16,7 @@ from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import ExecutionState
 from frontdesk.conversation.feed import AnswerReader, Feed
 from frontdesk.conversation.messages import repository as messages
-from frontdesk.conversation.parts import repository as parts
+from frontdesk.conversation.messages.service import Details
 from frontdesk.database import Database
 from frontdesk.errors import ForbiddenError, NotFoundError, SessionEndedError, SessionExpiredError
 from frontdesk.kit.clock import Clock
@@ -26,7 +26,6 @@ from frontdesk.public_chat.sessions import repository as sessions
 from frontdesk.public_chat.sessions.models import ExecutionStatus, Standing
 from frontdesk.public_chat.sessions.moments import AnswerEvent, Connected, Ended, Moment, Point, Settled, Shown
 from frontdesk.public_chat.sessions.repository import Place
-from frontdesk.public_chat.sessions.transcript import calls_of
 
 _CHECK_SECONDS = 15.0
 _MOST_ANSWERS = 50
@@ -103,9 +102,9 @@ class VisitorFeed:
 
         def work(connection: Connection) -> tuple[Settled, Ended]:
             message = messages.get(connection, thread_id, place.message_id)
-            calls = calls_of(connection, [message]).get(place.execution_id, [])
-            shown = parts.list_of(connection, [message.id]).get(message.id, [])
+            details = Details.read(connection, [message])
             execution = executions.get(connection, thread_id, place.execution_id)
+            calls, shown = details.calls.get(place.execution_id, ()), details.parts.get(message.id, ())
             return Settled(place, message, calls, shown), Ended(place, execution)
 
         return await self._database.read(work)

@@ -8,10 +8,9 @@ from sqlalchemy import Connection
 from frontdesk.attachments.service import LINK_SECONDS
 from frontdesk.conversation.messages import repository as messages
 from frontdesk.conversation.messages.models import Message, MessageStatus, Role
-from frontdesk.conversation.parts import repository as parts
+from frontdesk.conversation.messages.service import Details
 from frontdesk.conversation.parts.models import Part
 from frontdesk.conversation.threads import repository as threads
-from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.conversation.tool_calls.models import ToolCall
 from frontdesk.identity.principal import Principal
 from frontdesk.ports.blob_store import BlobStore
@@ -48,11 +47,12 @@ def latest_page(
     found = messages.list_page(connection, thread_id, limit=limit + 1, before=position)
     shown = [message for message in reversed(found[:limit]) if _is_shown(message)]
     ids = [message.id for message in shown]
+    details = Details.read(connection, shown)
     return Said(
         messages=shown,
-        calls=calls_of(connection, shown),
+        calls=details.calls,
         sources=sources.list_of_messages(connection, thread_id, ids),
-        parts=parts.list_of(connection, ids),
+        parts=details.parts,
         has_more=len(found) > limit,
     )
 
@@ -66,12 +66,6 @@ async def with_links(said: Said, store: BlobStore) -> Said:
                 source.blob_key, name=source.source_name, media_type=source.media_type, seconds=LINK_SECONDS
             )
     return msgspec.structs.replace(said, links=links)
-
-
-def calls_of(connection: Connection, shown: Sequence[Message]) -> dict[str, list[ToolCall]]:
-    answers = [message.execution_id for message in shown if message.role is Role.assistant and message.execution_id]
-    steps = tool_calls.steps_by_execution(connection, answers) if answers else {}
-    return {execution_id: [call for step in made for call in step.calls] for execution_id, made in steps.items()}
 
 
 def _is_shown(message: Message) -> bool:

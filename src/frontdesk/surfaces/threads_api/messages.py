@@ -13,9 +13,11 @@ from frontdesk.http.parameters import PageQuery, known_id, mark_replayed
 from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.ports.thread_log import Event
+from frontdesk.surfaces.threads_api.details import with_details
 from frontdesk.surfaces.threads_api.encoding import ThreadsApiEncoder, parse_last_event_id
-from frontdesk.surfaces.threads_api.parameters import ExecutionId, LastEventId, MessageId, ThreadId
+from frontdesk.surfaces.threads_api.parameters import Detailed, ExecutionId, LastEventId, MessageId, ThreadId
 from frontdesk.surfaces.threads_api.schemas import (
+    DetailedMessageOut,
     ExecutionOut,
     FeedbackIn,
     FeedbackOut,
@@ -36,10 +38,22 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/messages", response_model=ListOut[MessageOut], responses=problems(401, 403, 404, 422, 503))
-async def list_messages(request: Request, caller: Caller, thread_id: ThreadId, page: PageQuery) -> object:
+@router.get(
+    "/messages",
+    response_model=ListOut[DetailedMessageOut],
+    response_model_exclude_unset=True,
+    responses=problems(401, 403, 404, 422, 503),
+)
+async def list_messages(
+    request: Request,
+    caller: Caller,
+    thread_id: ThreadId,
+    page: PageQuery,
+    details: Detailed = False,  # noqa: FBT002  a query parameter
+) -> object:
     items, total = await services(request).messages.list_messages(caller, thread_id, page)
-    return {"items": items, "page": page.number, "limit": page.limit, "total": total}
+    shown = await with_details(request, caller, thread_id, items) if details else items
+    return {"items": shown, "page": page.number, "limit": page.limit, "total": total}
 
 
 @router.post("/messages", status_code=201, response_model=MessageOut, responses=_SENDING)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Path
+from fastapi import Depends, Header, Path, Query
 
 from frontdesk.http.parameters import known_id
 
@@ -23,3 +23,4 @@ ThreadId = Annotated[str, Depends(_thread_id)]
 MessageId = Annotated[str, Depends(_message_id)]
 ExecutionId = Annotated[str, Depends(_execution_id)]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
+Detailed = Annotated[bool, Query(description="Answers with their `tool_calls` and `citations`")]

@@ -61,10 +61,29 @@ class MessageOut(_Record):
     updated_at: datetime
 
 
+class ToolCallOut(BaseModel):
+    """`result` of a completed call, `error` of a failed one."""
+
+    call_id: str
+    tool: str
+    state: CallState
+    arguments: Any
+    result: Any = None
+    error: Any = None
+    is_cut: bool = False
+
+
+class DetailedMessageOut(MessageOut):
+    """With `details`, an answer has all the calls that it asked for, in order, and the sources that it names."""
+
+    tool_calls: list[ToolCallOut] | None = None
+    citations: list[dict[str, Any]] | None = None
+
+
 class ThreadWithMessages(ThreadOut):
     """`messages` are the latest, newest first."""
 
-    messages: list[MessageOut]
+    messages: list[DetailedMessageOut]
 
 
 class ExecutionOut(_Record):
@@ -78,18 +97,6 @@ class ExecutionOut(_Record):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-
-
-class ToolCallOut(BaseModel):
-    """`result` of a completed call, `error` of a failed one."""
-
-    call_id: str
-    tool: str
-    state: CallState
-    arguments: Any
-    result: Any = None
-    error: Any = None
-    is_cut: bool = False
 
 
 class ExecutionWithCalls(ExecutionOut):

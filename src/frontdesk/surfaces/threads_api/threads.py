@@ -13,7 +13,8 @@ from frontdesk.http.parameters import PageQuery, mark_replayed
 from frontdesk.http.routing import Caller, DeclaredRouter
 from frontdesk.http.services import services
 from frontdesk.kit.paging import MAX_LIMIT
-from frontdesk.surfaces.threads_api.parameters import ThreadId
+from frontdesk.surfaces.threads_api.details import with_details
+from frontdesk.surfaces.threads_api.parameters import Detailed, ThreadId
 from frontdesk.surfaces.threads_api.schemas import (
     ListOut,
     MessageOut,
@@ -54,18 +55,25 @@ async def list_threads(
     return {"items": items, "page": page.number, "limit": page.limit, "total": total}
 
 
-@router.get("/{thread_id}", response_model=ThreadWithMessages, responses=problems(401, 403, 404, 422, 503))
+@router.get(
+    "/{thread_id}",
+    response_model=ThreadWithMessages,
+    response_model_exclude_unset=True,
+    responses=problems(401, 403, 404, 422, 503),
+)
 async def get_thread(
     request: Request,
     caller: Caller,
     thread_id: ThreadId,
     messages: Annotated[int, Query(ge=0, le=MAX_LIMIT, description="How many of the latest messages")] = 20,
     include_deleted: bool = False,  # noqa: FBT001, FBT002  a query parameter
+    details: Detailed = False,  # noqa: FBT002  a query parameter
 ) -> object:
     thread, latest = await services(request).threads.get(
         caller, thread_id, latest=messages, include_deleted=include_deleted
     )
-    return {**msgspec.structs.asdict(thread), "messages": latest}
+    shown = await with_details(request, caller, thread_id, latest) if details else latest
+    return {**msgspec.structs.asdict(thread), "messages": shown}
 
 
 @router.patch("/{thread_id}", response_model=ThreadOut, responses=problems(400, 401, 403, 404, 408, 409, 413, 422, 503))
