@@ -6,6 +6,8 @@ from playwright.async_api import Locator, Page, expect
 
 from harness.visitors import Chat, build
 
+MOST_TABS = 80
+
 
 class ChatPage:
     def __init__(self, page: Any) -> None:
@@ -37,6 +39,16 @@ class ChatPage:
         await expect(self.send_button).to_be_visible()
         await self.field.fill(text)
         await self.field.press("Enter")
+
+
+async def tab_to(page: Page, goal: Locator) -> None:
+    """With the tab key alone, as somebody without a mouse gets there."""
+    await goal.wait_for()
+    for _ in range(MOST_TABS):
+        if await goal.evaluate("(each) => each === document.activeElement"):
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError(f"the tab key never came to {goal}")
 
 
 async def built(owner: Any, model: str = "scripted?echo=1", **fields: Any) -> Chat:

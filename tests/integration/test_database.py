@@ -296,7 +296,8 @@ async def test_postgres_deadlocks_are_tried_again(postgres_url: str, lock: Calla
         return work
 
     await asyncio.gather(database.write(cross(1, 2)), database.write(cross(2, 1)))
-    assert len(runs) == 3, "one was the victim and ran again"
+    assert len(runs) > 2, "one was the victim and ran again"
+    assert set(runs) == {(1, 2), (2, 1)}
     assert database.connections_in_use == 0
     await database.aclose()
 

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 from harness.browser import Watched, watched_page
 from harness.callers import Caller, newcomer
 from harness.identities import PASSWORD
-from harness.pages import ChatPage, address, built, home
+from harness.pages import ChatPage, address, built, home, tab_to
 from harness.visitors import Chat, build
 
 ECHO = "scripted?echo=1"
@@ -151,15 +151,15 @@ async def test_a_chat_is_made_and_changed_by_keyboard_alone(browser: Browser, ow
         await keys.press("Enter")
 
         first = page.get_by_role("tab", name="Branding")
-        await _tab_to(page, first)
+        await tab_to(page, first)
         await keys.press("ArrowLeft")
         await expect(page.get_by_role("tab", name="Limits")).to_be_focused()
-        await _tab_to(page, page.get_by_label("Sites that may use it"))
+        await tab_to(page, page.get_by_label("Sites that may use it"))
         await keys.type("https://shop.example\nnot a site")
         await page.get_by_role("tab", name="Limits").focus()
         await keys.press("Home")
         await expect(first).to_be_focused()
-        await _tab_to(page, page.get_by_role("button", name="Save"))
+        await tab_to(page, page.get_by_role("button", name="Save"))
         await keys.press("Enter")
         await expect(page.get_by_text("Number 2: an origin is a scheme and a host")).to_be_visible()
         await expect(page.get_by_label("Sites that may use it")).to_be_focused()
@@ -173,22 +173,12 @@ async def test_a_chat_is_made_and_changed_by_keyboard_alone(browser: Browser, ow
         await expect(page.get_by_label("Sites that may use it")).to_have_value("https://shop.example\nnot a site")
         await page.get_by_label("Sites that may use it").fill("https://shop.example")
         await keys.press("Tab")
-        await _tab_to(page, page.get_by_role("button", name="Save"))
+        await tab_to(page, page.get_by_role("button", name="Save"))
         await keys.press("Enter")
         await expect(page.get_by_role("status").get_by_text("Saved", exact=True)).to_be_visible()
         listed = (await owner.made("GET", "/chat-interfaces"))["items"]
         assert listed[0]["allowedOrigins"] == ["https://shop.example"]
         assert _unexpected(seen, "409", "422") == []
-
-
-async def _tab_to(page: Page, goal: Any) -> None:
-    """With the tab key alone, as somebody without a mouse gets there."""
-    await goal.wait_for()
-    for _ in range(40):
-        if await goal.evaluate("(each) => each === document.activeElement"):
-            return
-        await page.keyboard.press("Tab")
-    raise AssertionError(f"the tab key never came to {goal}")
 
 
 async def test_what_is_not_saved_outlives_a_sign_in_and_a_reload(browser: Browser, owner: Caller) -> None:

@@ -5,13 +5,13 @@ from time import time
 from urllib.parse import urlsplit
 
 import jwt
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from harness.browser import until, watched_page
 from harness.callers import Caller
-from harness.host_page import host_page
+from harness.host_page import framed, host_page, press
 from harness.model_stub import ModelStub
-from harness.pages import ChatPage, address, built, held, home
+from harness.pages import address, built, held, home
 from harness.visitors import Chat
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plain_page" / "index.html"
@@ -31,21 +31,6 @@ KIND = """<!doctype html><html lang="en"><title>Shop</title><body><main><h1>Shop
 
 def script(chat: Chat) -> str:
     return f"{address(chat, 'widget')}.js"
-
-
-async def press(page: Page) -> None:
-    """On the bubble, as a hand does: its shadow root is closed to scripts, and to tests."""
-    box = await page.locator("frontdesk-widget").bounding_box()
-    assert box is not None
-    await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-
-
-async def framed(page: Page) -> ChatPage:
-    """The chat in the widget's frame."""
-    await until(lambda: len(page.frames) > 1)
-    chat = ChatPage(page.frames[1])
-    await expect(chat.field).to_be_visible()
-    return chat
 
 
 async def test_a_visitor_of_another_site_chats(browser: Browser, owner: Caller) -> None:
@@ -109,6 +94,51 @@ async def test_a_hostile_page_reaches_nothing_of_it(browser: Browser, owner: Cal
         assert [each for each in seen.complaints if "Content Security Policy" in each] == []
 
 
+async def test_a_page_keeps_nothing_of_a_visit_that_the_browser_keeps(browser: Browser, owner: Caller) -> None:
+    shop = await built(owner, "scripted?tokens=5", persistenceType="local_storage")
+    async with host_page(KIND.replace("WIDGET", script(shop))) as site, watched_page(browser) as seen:
+        await seen.page.goto(site.replace("localhost", "127.0.0.1"))  # a page of the same site
+        await press(seen.page)
+        await (await framed(seen.page)).say("hello")
+        await expect((await framed(seen.page)).answers.get_by_text("t4")).to_be_visible()
+        assert await seen.page.evaluate("[sessionStorage.length, localStorage.length]") == [0, 0]
+        await seen.page.reload()
+        await press(seen.page)
+        await expect((await framed(seen.page)).answers.get_by_text("t4")).to_be_visible()
+
+
+SWAPS = (  # of what the page consists of, as htmx does it, and as Turbo does
+    "document.body.innerHTML = '<h1>Maps</h1>'",
+    "const next = document.createElement('body'); next.innerHTML = '<h1>Maps</h1>'; document.body.replaceWith(next)",
+)
+
+
+async def test_a_page_whose_framework_replaces_all_of_it_keeps_the_chat(
+    browser: Browser, owner: Caller, model_stub: ModelStub
+) -> None:
+    shop = await built(owner, held("swapped"))
+    async with host_page(KIND.replace("WIDGET", script(shop))) as site, watched_page(browser) as seen:
+        await seen.page.goto(site)
+        await press(seen.page)
+        chat = await framed(seen.page)
+        await chat.say("hello")
+        await expect(chat.answers.get_by_text("t3 ")).to_be_visible()
+        for swap in SWAPS:
+            before = seen.page.frames[1]
+            await seen.page.evaluate(swap)
+            await until(before.is_detached)
+            await expect(seen.page.get_by_role("heading", name="Maps")).to_be_visible()
+            chat = await framed(seen.page)
+            await expect(chat.answers.get_by_text("t3 ")).to_be_visible()
+        await model_stub.go_on("swapped")
+        await expect(chat.answers.get_by_text("t59")).to_be_visible()
+        await expect(chat.questions).to_have_count(1)
+        await seen.page.evaluate("document.querySelector('frontdesk-widget').remove()")
+        await seen.page.evaluate("document.body.append('more')")
+        assert await seen.page.locator("frontdesk-widget").count() == 0
+        assert seen.complaints == []
+
+
 async def test_it_adds_one_name_to_the_page_and_listens_to_nobody_else(browser: Browser, owner: Caller) -> None:
     shop = await built(owner, "scripted?tokens=5")
     spy = (
@@ -147,7 +177,9 @@ async def test_it_adds_one_name_to_the_page_and_listens_to_nobody_else(browser: 
         said = await seen.page.evaluate(
             "heard.filter((each) => each?.protocol && each.type !== 'close' && each.count !== 9)"
         )
-        assert all(set(each) <= {"protocol", "type", "count"} for each in said)
+        kept = [each for each in said if each["type"] == "keep"]  # this browser closes its storage to frames
+        assert {each["name"] for each in kept} == {"session"}
+        assert all(set(each) <= {"protocol", "type", "count"} for each in said if each not in kept)
         await seen.page.evaluate("frontdesk.identify('not a token')")
         await seen.page.wait_for_function("() => told.some(([name]) => name === 'refused')")
         assert ["refused", "identity_rejected"] in await seen.page.evaluate("told")

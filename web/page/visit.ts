@@ -2,7 +2,7 @@
 import { ask } from "../chat/adapters/http";
 import type { Session } from "../chat/adapters/public_chat";
 import type { Given } from "./interface";
-import { Keeping } from "./keeping";
+import { type Keeper, Keeping } from "./keeping";
 
 interface Opened {
   sessionToken: string;
@@ -15,10 +15,13 @@ export class Visit implements Session {
   private opening: Promise<string> | null = null;
   private identity: string | undefined;
 
-  constructor(private readonly page: Given) {
+  constructor(
+    private readonly page: Given,
+    keeper?: Keeper,
+  ) {
     const prefix = `frontdesk:${page.interface.slug}:`;
-    this.tab = new Keeping(() => sessionStorage, prefix);
-    this.browser = new Keeping(() => localStorage, prefix);
+    this.tab = new Keeping(() => sessionStorage, prefix, keeper);
+    this.browser = new Keeping(() => localStorage, prefix, keeper);
   }
 
   current(): string | null {

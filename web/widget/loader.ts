@@ -3,7 +3,7 @@
  *  and no inline style, so a strict Content-Security-Policy needs `script-src` and `frame-src` for this origin alone.
  */
 import { textOn } from "../page/colour";
-import { type FromHost, fromFrame, wrapped } from "./protocol";
+import { type FromHost, fromFrame, type KeptName, wrapped } from "./protocol";
 import { STYLES } from "./styles";
 
 interface Config {
@@ -39,6 +39,8 @@ declare global {
 // The server puts the interface's own in the place of this text.
 const config = JSON.parse("__FRONTDESK_WIDGET__") as Config;
 
+const NAMES: KeptName[] = ["session", "persistence"];
+
 const TEXTS: Record<string, { open: string; close: string }> = {
   en: { open: "Open the chat", close: "Close the chat" },
   ru: { open: "Открыть чат", close: "Закрыть чат" },
@@ -66,6 +68,7 @@ class Widget {
   private readonly button = document.createElement("button");
   private readonly badge = document.createElement("span");
   private readonly listeners = new Map<EventName, Set<Listener>>();
+  private readonly changes = new MutationObserver((changes) => this.follow(changes));
   private frame: HTMLIFrameElement | null = null;
   private waiting: FromHost[] = [];
   private isReady = false;
@@ -88,8 +91,27 @@ class Widget {
   private readonly panel: HTMLElement;
 
   attach(): void {
-    document.body.append(this.element);
+    this.put();
     if (config.isOpen && innerWidth > 640) this.show(true, false);
+  }
+
+  private put(): void {
+    document.body.append(this.element);
+    for (const each of [document.documentElement, document.body]) this.changes.observe(each, { childList: true });
+  }
+
+  /** Frameworks put another body, or another content of it, in the place of the one that it stood in; there it is put
+   *  again. Who takes it away and nothing else wants it to be gone.
+   */
+  private follow(changes: MutationRecord[]): void {
+    const isTaken = changes.some((each) => [...each.removedNodes].some((node) => node.contains(this.element)));
+    const isReplaced = isTaken && changes.some((each) => each.addedNodes.length > 0);
+    if (this.element.isConnected || !isReplaced || !document.body) return;
+    this.isReady = false; // a frame that was taken away begins anew
+    this.put();
+    if (!this.frame) return;
+    this.frame.src = this.address();
+    this.say({ type: "shown", isShown: this.isShown });
   }
 
   show(isShown: boolean, takesFocus = true): void {
@@ -125,8 +147,17 @@ class Widget {
     this.frame = document.createElement("iframe");
     this.frame.title = config.title;
     this.frame.allow = "clipboard-write";
-    this.frame.src = `${this.source.origin}/embed/${config.slug}#host=${encodeURIComponent(location.origin)}`;
+    this.frame.src = this.address();
     this.panel.append(this.frame);
+  }
+
+  private address(): string {
+    const told = new URLSearchParams({ host: location.origin });
+    for (const name of NAMES) {
+      const kept = stored(name, (storage, key) => storage.getItem(key));
+      if (kept) told.set(name, kept);
+    }
+    return `${this.source.origin}/embed/${config.slug}#${told.toString()}`;
   }
 
   private hear(event: MessageEvent): void {
@@ -143,6 +174,8 @@ class Widget {
         return this.emit(told.type);
       case "refused":
         return this.emit(told.type, told.code);
+      case "keep":
+        return keep(told.name, told.value);
     }
   }
 
@@ -189,6 +222,19 @@ class Widget {
     this.button.addEventListener("click", () => this.show(!this.isShown));
     this.label();
   }
+}
+
+/** Undefined where this page may keep nothing, either. */
+function stored<Result>(name: KeptName, work: (storage: Storage, key: string) => Result): Result | undefined {
+  try {
+    return work(name === "session" ? sessionStorage : localStorage, `frontdesk:${config.slug}:${name}`);
+  } catch {
+    return undefined;
+  }
+}
+
+function keep(name: KeptName, value: string | null): void {
+  stored(name, (storage, key) => (value === null ? storage.removeItem(key) : storage.setItem(key, value)));
 }
 
 function icon(source: URL): Node {

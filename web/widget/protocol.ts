@@ -7,7 +7,12 @@ export type FromFrame =
   | { type: "close" }
   | { type: "identified" }
   | { type: "unread"; count: number }
-  | { type: "refused"; code: string };
+  | { type: "refused"; code: string }
+  | { type: "keep"; name: KeptName; value: string | null };
+
+/** What a host keeps for a frame that may keep nothing: tokens. */
+export type KeptName = "session" | "persistence";
+export const KEPT = /^[\w.~-]{1,100}$/;
 
 const MARK = "frontdesk/1";
 
@@ -34,9 +39,17 @@ export function fromFrame(data: unknown): FromFrame | undefined {
       return typeof told.count === "number" ? { type: told.type, count: told.count } : undefined;
     case "refused":
       return typeof told.code === "string" ? { type: told.type, code: told.code } : undefined;
+    case "keep":
+      return keepIn(told);
     default:
       return undefined;
   }
+}
+
+function keepIn({ name, value }: Record<string, unknown>): FromFrame | undefined {
+  if (name !== "session" && name !== "persistence") return undefined;
+  const isValue = value === null || (typeof value === "string" && KEPT.test(value));
+  return isValue ? { type: "keep", name, value } : undefined;
 }
 
 function marked(data: unknown): Record<string, unknown> | undefined {
