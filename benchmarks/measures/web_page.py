@@ -123,6 +123,15 @@ FEEDING = """
     return waited;
   };
 """
+# The same messages as a page on which nothing happens: what the browser and the machine can do.
+FREEZING = """() => {
+  const list = document.querySelector(".fd-scroller");
+  const still = list.cloneNode(false);
+  const rows = [...list.querySelectorAll(".fd-row-item")].map((each) => each.outerHTML).join("");
+  list.replaceWith(still);
+  while (still.scrollHeight < 60000) still.insertAdjacentHTML("beforeend", rows);
+  still.scrollTop = still.scrollHeight;
+}"""
 SCROLLING = """(seconds) => new Promise((then) => {
   const frames = [];
   let last = performance.now();
@@ -244,22 +253,30 @@ async def _thread(browser: Browser, server: Frontdesk, thread: str) -> dict[str,
         await opened.goto(f"http://127.0.0.1:{server.port}/console/threads/{thread}", wait_until="commit")
         shown = await opened.evaluate("__when(() => document.querySelector('.fd-message .fd-markdown'))")
         await browser.start_tracing(page=opened, categories=["-*", TRACED, "__metadata"])
-        await opened.mouse.move(500, 300)
-        watching = asyncio.ensure_future(opened.evaluate(SCROLLING, SCROLL_SECONDS))
-        while not watching.done():
-            await opened.mouse.wheel(0, -300)
-            await opened.wait_for_timeout(30)
-        frames = await watching
+        frames = await _scroll(opened)
         tasks = _tasks(json.loads(await browser.stop_tracing())["traceEvents"])
         if await opened.locator(".fd-message").count() == 0:
             raise BenchmarkError("The thread is empty")
+        await opened.evaluate(FREEZING)
+        plain = await _scroll(opened)
         return {
             "open_ms": shown,
+            "plain_frames_per_second": len(plain) * 1000 / sum(plain),
             "frames_per_second": len(frames) * 1000 / sum(frames),
             "frame_p95_ms": percentile(frames, 0.95),
             "scrolling_task_cpu_p99_ms": percentile([cpu for _, cpu in tasks], 0.99),
             "scrolling_longest_task_cpu_ms": max(cpu for _, cpu in tasks),
         }
+
+
+async def _scroll(page: Page) -> list[float]:
+    """Upwards, as with a wheel; how far the frames were apart, in milliseconds."""
+    await page.mouse.move(500, 300)
+    watching = asyncio.ensure_future(page.evaluate(SCROLLING, SCROLL_SECONDS))
+    while not watching.done():
+        await page.mouse.wheel(0, -300)
+        await page.wait_for_timeout(30)
+    return list(await watching)
 
 
 async def _fill(server: Frontdesk, thread: str, *, provider: Provider) -> None:
