@@ -107,9 +107,11 @@ async def test_a_page_keeps_nothing_of_a_visit_that_the_browser_keeps(browser: B
         await expect((await framed(seen.page)).answers.get_by_text("t4")).to_be_visible()
 
 
-SWAPS = (  # of what the page consists of, as htmx does it, and as Turbo does
+VUE = Path(__file__).parents[2] / "web" / "node_modules" / "vue" / "dist" / "vue.global.prod.js"
+SWAPS = (  # of what the page consists of, as htmx does it, as Turbo does, and as an application on all of the page
     "document.body.innerHTML = '<h1>Maps</h1>'",
     "const next = document.createElement('body'); next.innerHTML = '<h1>Maps</h1>'; document.body.replaceWith(next)",
+    "Vue.createApp({ template: '<h1>Maps</h1>' }).mount(document.body)",
 )
 
 
@@ -123,6 +125,7 @@ async def test_a_page_whose_framework_replaces_all_of_it_keeps_the_chat(
         chat = await framed(seen.page)
         await chat.say("hello")
         await expect(chat.answers.get_by_text("t3 ")).to_be_visible()
+        await seen.page.add_script_tag(path=VUE)
         for swap in SWAPS:
             before = seen.page.frames[1]
             await seen.page.evaluate(swap)

@@ -8,6 +8,21 @@ const TEXTS: Record<string, Key> = {
   session_expired: "expired",
   session_ended: "ended",
   not_found: "unavailable",
+  bad_credentials: "wrongPassword",
+  insufficient_quota: "usedUp",
+  provider_unavailable: "modelAway",
+  provider_timeout: "modelAway",
+  agent_unavailable: "nobody",
+  llm_disabled: "noAnswers",
+  search_disabled: "noSearch",
+  unavailable: "away",
+  overloaded: "away",
+  storage_unavailable: "away",
+  body_too_large: "tooLarge",
+  file_too_large: "tooLarge",
+  file_type_not_allowed: "wrongType",
+  too_many_files: "tooManyFiles",
+  uploads_not_allowed: "noFiles",
 };
 
 export function explain(failure: Failure, language: Language, otherwise: Key = "wrong"): string {
