@@ -21,6 +21,7 @@ from frontdesk.identity.principal import Principal
 from frontdesk.kit.clock import Clock
 from frontdesk.ports.thread_log import TERMINAL, CursorGoneError, Event, EventType, Follower, ThreadLog
 
+_BATCH_BYTES = 65_536
 _TELLING = timedelta(seconds=2)
 _CHECKPOINT_WAITS = 40
 _CHECKPOINT_WAIT_SECONDS = 0.25
@@ -48,19 +49,30 @@ class AnswerReader:
 
     def take(self) -> Sequence[Event]:
         """The next events, without waiting; when there are none, it may be worth to `look_around`."""
-        if not self._first and self._follower is not None:
+        events: Sequence[Event] = ()
+        if self._first:
+            events = self._take_first()
+        elif self._follower is not None:
             try:
-                self._first = self._follower.take()
+                events = self._follower.take()
             except CursorGoneError:
                 self.close()
                 self._gone = True
-        events, self._first = self._first, ()
         if not events:
             self.ended = self._follower is None and not self._gone
             return events
         if self._void_first:
             events = self._voided(events)
         self.ended = events[-1].type in TERMINAL
+        return events
+
+    def _take_first(self) -> Sequence[Event]:
+        """As much as a log gives at once: calls and their results may be many."""
+        count = size = 0
+        while count < len(self._first) and size < _BATCH_BYTES:
+            size += len(self._first[count].payload)
+            count += 1
+        events, self._first = self._first[:count], self._first[count:]
         return events
 
     @property
