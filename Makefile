@@ -22,7 +22,7 @@ define need
 	@command -v $(1) >/dev/null || (apt-get update -q && apt-get install -y -q $(2))
 endef
 
-.PHONY: help up web up-scaled example-documents example-todo test test-azure pictures check check-server check-web format bench bench-search chaos chaos-long histories locks clean
+.PHONY: help up web install up-scaled example-documents example-todo test test-azure pictures check check-server check-web format bench bench-search chaos chaos-long histories locks clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,8 @@ up: $(VENV)/run.installed $(WEB) ## install what is missing and run everything o
 	@$(BIN)/frontdesk up $(ARGS)
 
 web: $(WEB) ## build the pages for browsers, which `up` and `test` do by themselves
+
+install: $(VENV)/dev.installed $(CLIENTS) $(WEB) # what checks and tests need; these are independent of each other (-j)
 
 up-scaled: $(VENV)/dev.installed $(WEB) ## the same as it stands on several machines: nginx, replicas, workers, PostgreSQL, Redis, Temporal
 	$(call need,redis-server,redis-server)
@@ -49,7 +51,7 @@ test: $(VENV)/dev.installed $(CLIENTS) $(WEB) ## run the tests (ARGS="-k name" n
 	$(call need,faketime,faketime)
 	$(call need,chromium,chromium)
 	@cd web && npm test --silent
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-azure: $(VENV)/dev.installed $(AZURITE) ## try the store of files on Microsoft's emulator of Azure, whose 200 MB `make test` does without
 	@FRONTDESK_TESTS_AZURE=1 $(BIN)/python -m pytest tests/contracts/test_blob_store.py -k azure $(ARGS)
