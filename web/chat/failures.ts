@@ -21,7 +21,7 @@ const TEXTS: Record<string, Key> = {
   body_too_large: "tooLarge",
   file_too_large: "tooLarge",
   file_type_not_allowed: "wrongType",
-  too_many_files: "tooManyFiles",
+  too_many_files: "fewerFiles",
   uploads_not_allowed: "noFiles",
 };
 

@@ -72,7 +72,7 @@ export const en = {
   away: "This does not work at the moment. Please try again.",
   tooLarge: "This is too large.",
   wrongType: "Files of this kind are not taken here.",
-  tooManyFiles: "These are too many files.",
+  fewerFiles: "These are too many files.",
   noFiles: "No files and no links are taken here.",
   startNew: "Start a new conversation",
   today: "Today",
