@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from frontdesk.conversation.answer import Answer, CallAsked
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.conversation.executions.models import Execution
+from frontdesk.conversation.parts import repository as parts
 from frontdesk.conversation.sessions import repository as sessions
 from frontdesk.conversation.tool_calls import repository as tool_calls
 from frontdesk.conversation.tool_calls.models import (
@@ -73,8 +74,8 @@ class ToolCaller:
         ]
 
     async def record(self, answer: Answer, permitted: Sequence[str], earlier: Sequence[AnswerStep]) -> AnswerStep:
-        """Store what the model has just asked for, as the step behind the earlier ones. What cannot be made has failed
-        already.
+        """Store what the model has just asked for, as the step behind the earlier ones, with the parts that the answer
+        has shown so far: the next attempt begins behind it. What cannot be made has failed already.
         """
         execution = answer.execution
         taken = {call.call_id for step in earlier for call in step.calls}
@@ -92,11 +93,15 @@ class ToolCaller:
             calls=calls,
         )
 
+        shown = dict(answer.parts)
+
         def store(connection: Connection) -> None:
             executions.require_fence(connection, execution)
             tool_calls.add_step(connection, step)
+            parts.put(connection, execution.thread_id, shown.values())
 
         await self._persist(store)
+        answer.forget_parts(shown)
         for call in calls:
             if call.state is CallState.failed:
                 self._tell(answer, EventType.tool_call_failed, call)
