@@ -123,7 +123,7 @@ async def test_search_finds_what_was_said_and_opens_it_there(olga: Caller, brows
         hit = page.get_by_role("link", name="Old <b>maps</b>").filter(has_text="cartographers")
         await expect(hit.locator("mark")).to_have_text("cartographers")
         await expect(hit).to_contain_text("<img src=x onerror=alert(1)>")
-        assert await page.locator(".desk-hits img, .desk-hits b").count() == 0
+        assert await page.locator(".hit img, .hit b").count() == 0
         await expect(page.get_by_role("status").filter(has_text="1 conversation")).to_be_attached()
         assert await seen.barriers() == []
         await seen.picture("console-search")
@@ -184,8 +184,8 @@ async def test_a_thread_is_named_tagged_exported_and_erased(olga: Caller, browse
         page = seen.page
         await page.get_by_role("link", name="Details").click()
         await expect(page.get_by_role("heading", name="Plans")).to_be_focused()
-        await expect(page.locator(".desk-facts")).to_contain_text("2")
-        await expect(page.locator(".desk-facts")).to_contain_text(MODEL)
+        await expect(page.locator(".facts")).to_contain_text("2")
+        await expect(page.locator(".facts")).to_contain_text(MODEL)
         await page.get_by_label("Title").fill("Better plans")
         await page.get_by_label("Tags").fill("work, 2026, work")
         await page.get_by_role("button", name="Save").click()

@@ -37,7 +37,6 @@ const en = {
   welcomeNote: "Answers go on by themselves: close this page, and find them here when you come back.",
   details: "Details",
   messageMissing: "The message is not in this conversation, or too far back.",
-  loading: "Loading…",
   retry: "Try again",
   missing: "This is not there any more.",
 };
@@ -79,7 +78,6 @@ const ru: Record<keyof typeof en, string> = {
   welcomeNote: "Ответы пишутся сами: закройте страницу и найдите их здесь, когда вернётесь.",
   details: "Сведения",
   messageMissing: "Этого сообщения в разговоре нет, или оно слишком далеко.",
-  loading: "Загрузка…",
   retry: "Повторить",
   missing: "Этого больше нет.",
 };

@@ -1,7 +1,6 @@
 import { wording } from "../wording";
 
 const en = {
-  loading: "Loading…",
   more: "More",
   users: "Users",
   newUser: "New user",
@@ -70,7 +69,6 @@ const en = {
 
 type Key = keyof typeof en;
 const ru: Record<Key, string | Partial<Record<Intl.LDMLPluralRule, string>>> = {
-  loading: "Загрузка…",
   more: "Ещё",
   users: "Пользователи",
   newUser: "Новый пользователь",
