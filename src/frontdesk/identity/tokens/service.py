@@ -18,6 +18,7 @@ from frontdesk.identity.tokens.models import Claims, Family, TokenPair, TokenTyp
 from frontdesk.identity.users.models import User
 from frontdesk.kit.clock import Clock
 from frontdesk.kit.ids import new_id
+from frontdesk.kit.time_limit import not_counted
 from frontdesk.settings import Settings
 
 LINGER = timedelta(milliseconds=250)  # longer than requests that tabs send together are apart; a person notices little
@@ -66,7 +67,8 @@ class TokenService:
         family = await self._database.write(partial(self._rotate, claims=claims, arrived_at=arrived_at))
         while family is not None and family.closed_at is None and family.open_until is not None:
             remaining = family.open_until - self._clock.now()
-            await asyncio.sleep(min(remaining, LINGER).total_seconds())
+            with not_counted():
+                await asyncio.sleep(min(remaining, LINGER).total_seconds())
             family = await self._database.write(partial(self._close, family=family))
         if family is None:
             raise BadTokenError
