@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from frontdesk.http.addresses import client_address, parse_networks
+from frontdesk.http.admission import waiting_elsewhere
 from frontdesk.http.description import problems
 from frontdesk.http.idempotency import PossibleIdempotency
 from frontdesk.http.parameters import mark_replayed
@@ -46,7 +47,8 @@ async def login(request: Request, response: Response, body: LoginIn) -> TokenPai
 async def refresh(request: Request, response: Response, body: RefreshIn) -> TokenPair:
     """A new pair; the old refresh token dies. One that is used again revokes every token of its sign-in."""
     response.headers.update(_NOT_STORED)
-    return await services(request).tokens.refresh(body.refresh_token, arrived_at=arrived_at(request))
+    with waiting_elsewhere(request):  # it is held back for most of its time
+        return await services(request).tokens.refresh(body.refresh_token, arrived_at=arrived_at(request))
 
 
 @router.post("/logout", status_code=204, responses=problems(400, 401, 408, 413, 503))
