@@ -15,7 +15,7 @@ from frontdesk.ports.language_model import PartKind
 
 
 async def with_details(
-    request: Request, caller: Principal, thread_id: str, shown: Sequence[Message]
+    request: Request, caller: Principal, thread_id: str, *, shown: Sequence[Message]
 ) -> list[dict[str, Any]]:
     details = await services(request).messages.details(caller, thread_id, shown)
     return [_detailed(message, details) for message in shown]

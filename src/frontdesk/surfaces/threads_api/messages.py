@@ -52,7 +52,7 @@ async def list_messages(
     details: Detailed = False,  # noqa: FBT002  a query parameter
 ) -> object:
     items, total = await services(request).messages.list_messages(caller, thread_id, page)
-    shown = await with_details(request, caller, thread_id, items) if details else items
+    shown = await with_details(request, caller, thread_id, shown=items) if details else items
     return {"items": shown, "page": page.number, "limit": page.limit, "total": total}
 
 

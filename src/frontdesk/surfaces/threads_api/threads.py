@@ -72,7 +72,7 @@ async def get_thread(
     thread, latest = await services(request).threads.get(
         caller, thread_id, latest=messages, include_deleted=include_deleted
     )
-    shown = await with_details(request, caller, thread_id, latest) if details else latest
+    shown = await with_details(request, caller, thread_id, shown=latest) if details else latest
     return {**msgspec.structs.asdict(thread), "messages": shown}
 
 
