@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from frontdesk.conversation.executions import repository as executions
-from frontdesk.conversation.executions.models import FINISHED, Execution
+from frontdesk.conversation.executions.models import FINISHED, Execution, ExecutionState
 from frontdesk.conversation.stored_answer import JOINED, VOIDED, StoredAnswer, void_marker
 from frontdesk.conversation.threads import repository as threads
 from frontdesk.database import Database
@@ -38,6 +38,7 @@ class AnswerReader:
         self._follower = follower
         self._first: Sequence[Event] = ()
         self._void_first = False
+        self._void_log = False
         self._gone = False
         self._ready: Callable[[], None] | None = None
 
@@ -63,6 +64,8 @@ class AnswerReader:
             return events
         if self._void_first:
             events = self._voided(events)
+        if self._void_log and not self._first:
+            self._void_log, self._void_first = False, True
         self.ended = events[-1].type in TERMINAL
         return events
 
@@ -104,6 +107,10 @@ class AnswerReader:
     def void_first(self) -> None:
         """Say that the text so far is void before anything else, unless that is said anyway."""
         self._void_first = True
+
+    def void_before_log(self) -> None:
+        """What is handed out first is told again by the log, whenever that goes on."""
+        self._void_log = bool(self._first)
 
     def follow(self, follower: Follower) -> None:
         self._follower = follower
@@ -203,7 +210,9 @@ class Feed:
         if origin == VOIDED or seen:
             reader.void_first()
         if waiting is not None:
-            reader.begin_with(stored.so_far(), complete=False)
+            if stored.execution.state is ExecutionState.waiting:
+                reader.begin_with(stored.so_far(), complete=False)
+                reader.void_before_log()
             reader.follow(waiting)
             return
         await self._follow_checkpoint(reader, stored)
