@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -60,3 +61,12 @@ async def open_identity(settings: Settings, clock: Clock | None = None) -> Async
     finally:
         passwords.close()
         await database.aclose()
+
+
+def with_files(folder: Path) -> dict[str, str]:
+    """The settings of a server that keeps files in the folder, and reads what is in them."""
+    return {
+        "embedder": "packaged",
+        "blob_store": f"file://{folder}/blobs",
+        "scratch_directory": str(folder / "scratch"),
+    }

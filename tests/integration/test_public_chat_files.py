@@ -17,7 +17,7 @@ from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
 from harness import documents
 from harness.hostile_files import slow_pdf
-from harness.identities import settings_for
+from harness.identities import settings_for, with_files
 from harness.model_stub import ModelStub
 from harness.visitors import Chat, Visitor, assert_failure, build, file, is_end, link, public_chat, read_events, text_of
 from harness.web_site import INNER, SITE, Site, web_site
@@ -57,9 +57,7 @@ async def place(
             module_database_url,
             llm_enabled=True,
             llm_api_base=model_stub.url,
-            embedder="packaged",
-            blob_store=f"file://{folder}/blobs",
-            scratch_directory=str(folder / "scratch"),
+            **with_files(folder),
             link_networks=f"{SITE}/32",
             link_ports=f"80,443,{site.port}",
             visitor_sessions_per_address=1000,

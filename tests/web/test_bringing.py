@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 from harness import documents
 from harness.browser import watched_page
 from harness.callers import Caller, founder
-from harness.identities import settings_for
+from harness.identities import settings_for, with_files
 from harness.model_stub import ModelStub
 from harness.pages import ChatPage, address, built, held, home
 from harness.served import served
@@ -26,9 +26,7 @@ async def owner(
         module_database_url,
         llm_enabled=True,
         llm_api_base=model_stub.url,
-        embedder="packaged",
-        blob_store=f"file://{folder}/blobs",
-        scratch_directory=str(folder / "scratch"),
+        **with_files(folder),
     )
     async with served(chosen) as client:
         yield await founder(client)

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from harness import documents
 from harness.browser import Watched, watched_page
 from harness.host_page import framed, host_page, press
-from harness.identities import PASSWORD, settings_for
+from harness.identities import PASSWORD, settings_for, with_files
 from harness.model_stub import ModelStub
 from harness.pages import ChatPage, tab_to
 from harness.served import served
@@ -63,9 +63,7 @@ async def client(sqlite_url: str, model_stub: ModelStub, tmp_path: Path) -> Asyn
         sqlite_url,
         llm_enabled=True,
         llm_api_base=model_stub.url,
-        embedder="packaged",
-        blob_store=f"file://{tmp_path}/blobs",
-        scratch_directory=str(tmp_path / "scratch"),
+        **with_files(tmp_path),
     )
     async with served(chosen) as opened:
         yield opened
