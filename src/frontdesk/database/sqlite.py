@@ -3,25 +3,32 @@
 One thread writes, so there is one writer; a lone unit waits for nothing, and under load the cost of a commit is shared.
 Each unit has a savepoint, so one that fails takes nothing else with it. A caller waits for its unit to begin no longer
 than the timeout, or what its request has left of it; a unit whose caller has been turned away is never begun.
+
+Each thread keeps its connection, and its transactions are begun and ended on the driver's: SQLAlchemy's pool and
+transactions cost more than what most units do.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from time import monotonic, sleep
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool
 
 from frontdesk.database.types import decode_json, encode_json
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.time_limit import time_left
 
 T = TypeVar("T")
+R = TypeVar("R")
 Work = Callable[[Connection], T]
 Outcome = tuple[bool, Any]
 _BATCH = 256
@@ -36,21 +43,20 @@ class _Unit(msgspec.Struct, Generic[T], eq=False):
 
 class SqliteDatabase:
     def __init__(self, url: URL, *, readers: int, timeout: float) -> None:
-        self._write_engine = _engine(url, begin="BEGIN IMMEDIATE", pool_size=1, timeout=timeout)
-        self._read_engine = _engine(url, begin="BEGIN", pool_size=readers, timeout=timeout)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sqlite-reader")
+        engine = _engine(url, timeout=timeout)
+        self._write_threads = _Threads(engine, 1, name="sqlite-writer", begin="BEGIN IMMEDIATE")
+        self._read_threads = _Threads(engine, readers, name="sqlite-reader", begin="BEGIN")
         self._waiting: list[_Unit[Any]] = []
         self._timeout = timeout
-        self._flushing: asyncio.Task[None] | None = None
+        self._writing: asyncio.Future[list[Outcome]] | None = None
 
     @property
     def connections_in_use(self) -> int:
-        return _checked_out(self._write_engine) + _checked_out(self._read_engine)
+        return self._write_threads.in_use + self._read_threads.in_use
 
     async def read(self, work: Work[T]) -> T:
-        loop, seconds = asyncio.get_running_loop(), self._patience()
-        reading = loop.run_in_executor(self._readers, _read, self._read_engine, work)
+        seconds = self._patience()
+        reading = self._read_threads.run(_read, work)
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(reading)
@@ -62,8 +68,8 @@ class SqliteDatabase:
         seconds = self._patience()
         unit = _Unit(work, asyncio.get_running_loop().create_future())
         self._waiting.append(unit)
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        if self._writing is None:
+            self._write_waiting()
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(unit.future)
@@ -80,33 +86,81 @@ class SqliteDatabase:
             raise _unavailable(TimeoutError())
         return seconds
 
-    async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-                batch = [unit for unit in batch if not unit.future.cancelled()]
-                if not batch:
-                    continue
-                for unit in batch:
-                    unit.begun = True
-                works = [unit.work for unit in batch]
-                outcomes = await loop.run_in_executor(self._writer, _write, self._write_engine, works)
-                for unit, (succeeded, result) in zip(batch, outcomes, strict=True):
-                    _settle(unit.future, succeeded=succeeded, result=result)
-        finally:
-            self._flushing = None
+    def _write_waiting(self) -> None:
+        batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+        batch = [unit for unit in batch if not unit.future.cancelled()]
+        for unit in batch:
+            unit.begun = True
+        self._writing = self._write_threads.run(_write, [unit.work for unit in batch])
+        self._writing.add_done_callback(partial(self._written, batch))
+
+    def _written(self, batch: Sequence[_Unit[Any]], writing: asyncio.Future[list[Outcome]]) -> None:
+        for unit, (succeeded, result) in zip(batch, writing.result(), strict=True):
+            _settle(unit.future, succeeded=succeeded, result=result)
+        self._writing = None
+        if self._waiting:
+            self._write_waiting()
 
     async def check(self) -> None:
         await self.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
 
     async def aclose(self) -> None:
-        if self._flushing is not None:
-            await asyncio.wait([self._flushing])
-        self._writer.shutdown()
-        self._readers.shutdown()
-        self._write_engine.dispose()
-        self._read_engine.dispose()
+        while self._writing is not None:
+            await asyncio.wait([self._writing])
+        self._write_threads.close()
+        self._read_threads.close()
+
+
+class _Threads:
+    """Threads with a connection each, which is opened when it is needed. `begin` is how transactions begin."""
+
+    def __init__(self, engine: Engine, count: int, *, name: str, begin: str) -> None:
+        self.in_use = 0
+        self._engine = engine
+        self._begin = begin
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._own = threading.local()
+        self._opened: list[Connection] = []
+        self._counting = threading.Lock()
+
+    def run(self, step: Callable[["_Threads", T], R], given: T) -> "asyncio.Future[R]":
+        return asyncio.get_running_loop().run_in_executor(self._threads, step, self, given)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One of the calling thread's connection; it is rolled back when what happens in it raises."""
+        self._count(1)
+        try:
+            connection = self._connection()
+            driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+            driver.execute(self._begin).close()
+            try:
+                yield connection
+                driver.commit()
+            except BaseException:
+                driver.rollback()
+                raise
+            finally:
+                connection.rollback()  # SQLAlchemy's own state: the driver has no transaction any more
+        finally:
+            self._count(-1)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        for connection in self._opened:
+            connection.close()
+        self._engine.dispose()
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self.in_use += change
+
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = self._engine.connect()
+            self._opened.append(connection)
+        return connection
 
 
 def _settle(future: asyncio.Future[Any], *, succeeded: bool, result: Any) -> None:
@@ -119,17 +173,19 @@ def _settle(future: asyncio.Future[Any], *, succeeded: bool, result: Any) -> Non
     future.exception()  # a caller that has left does not make it an unhandled one
 
 
-def _read(engine: Engine, work: Work[T]) -> T:
+def _read(threads: _Threads, work: Work[T]) -> T:
     try:
-        with engine.begin() as connection:  # all that the work reads is of one moment
+        with threads.transaction() as connection:  # all that the work reads is of one moment
             return work(connection)
     except (OperationalError, sqlite3.OperationalError) as error:
         raise _unavailable(error) from error
 
 
-def _write(engine: Engine, works: Sequence[Work[Any]]) -> list[Outcome]:
+def _write(threads: _Threads, works: Sequence[Work[Any]]) -> list[Outcome]:
+    if not works:
+        return []
     try:
-        with engine.begin() as connection:
+        with threads.transaction() as connection:
             if len(works) == 1:
                 return [(True, works[0](connection))]
             return [_in_savepoint(connection, work) for work in works]
@@ -160,10 +216,6 @@ def _unavailable(error: Exception) -> UnavailableError:
     return failure
 
 
-def _checked_out(engine: Engine) -> int:
-    return engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
-
-
 def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
     """A new file changes its journal once; SQLite does not wait by itself for another that does it now."""
     deadline = monotonic() + timeout
@@ -178,13 +230,10 @@ def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
             return
 
 
-def _engine(url: URL, *, begin: str, pool_size: int, timeout: float) -> Engine:
+def _engine(url: URL, *, timeout: float) -> Engine:
     engine = create_engine(
         url,
-        poolclass=QueuePool,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=timeout,
+        poolclass=NullPool,
         connect_args={"timeout": timeout, "check_same_thread": False},
         json_serializer=encode_json,
         json_deserializer=decode_json,
@@ -192,13 +241,9 @@ def _engine(url: URL, *, begin: str, pool_size: int, timeout: float) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the transactions are SQLAlchemy's, not the driver's
+        connection.isolation_level = None  # the transactions are ours, not the driver's
         _write_ahead(connection, timeout)
         for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def begin_transaction(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
     return engine
