@@ -24,7 +24,7 @@ async def read_output(response: BackEndResponse, max_bytes: int) -> ToolOutput:
     """The whole answer. Raises `ToolCallError` for one that is too large, no text, encoded, or a redirect."""
     if response.status in _REDIRECTS:
         raise _bad("The back end answered with a redirect, which is not followed")
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
+    if response.header("content-encoding", "identity").lower() != "identity":
         raise _bad("The back end's answer is compressed, which was not asked for")
     content = await _read(response, max_bytes)
     return ToolOutput(
@@ -36,11 +36,11 @@ async def _read(response: BackEndResponse, max_bytes: int) -> bytes:
     too_large = ToolCallError(
         "backend_response_too_large", f"The back end's answer is larger than {max_bytes} bytes", was_made=True
     )
-    length = response.headers.get("content-length", "")
+    length = response.header("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
         raise too_large
     content = bytearray()
-    async for piece in response:
+    async for piece in response.body():
         content += piece
         if len(content) > max_bytes:
             raise too_large

@@ -89,13 +89,10 @@ class BackEnd:
 
 
 class BackEndResponse:
-    """`headers` have lower-case names, of each the last. Iterating reads the body, once, and no more of it than is
-    taken. Raises `ToolCallError`.
-    """
+    """An answer as it comes: `Forwarded`, as tools' callers know it."""
 
     def __init__(self, response: Response, *, patience: float) -> None:
         self.status = response.status
-        self.headers = response.headers
         self._response = response
         self._patience = patience
         self._held: deque[bytes] = deque()
@@ -108,15 +105,21 @@ class BackEndResponse:
     def content_type(self) -> tuple[str, str | None]:
         """The media type in lower case and the encoding that it names."""
         read = Message()
-        read["content-type"] = self.headers.get("content-type", "text/plain")
+        read["content-type"] = self.header("content-type", "text/plain")
         return read.get_content_type(), read.get_content_charset()
 
     @property
-    def handed_back(self) -> Sequence[tuple[str, str]]:
-        """The headers that a caller gets."""
-        named_by_connection = {part.strip().lower() for part in self.headers.get("connection", "").split(",")}
+    def headers(self) -> Sequence[tuple[str, str]]:
+        named_by_connection = {part.strip().lower() for part in self.header("connection", "").split(",")}
         kept_back = _NOT_HANDED_BACK | named_by_connection
         return [field for field in self._response.fields if field[0] not in kept_back]
+
+    def header(self, name: str, default: str) -> str:
+        """By its lower-case name; of several the last."""
+        return self._response.headers.get(name, default)
+
+    def body(self) -> AsyncIterator[bytes]:
+        return self
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

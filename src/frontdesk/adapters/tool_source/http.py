@@ -1,8 +1,8 @@
 """Tools that are requests to the back end, as the catalogue's file describes them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from frontdesk.adapters.tool_source.answer_text import ACCEPT, read_output
@@ -54,12 +54,10 @@ class HttpToolSource:
             detail = f"The back end took longer than {timeout:g} s"
             raise ToolCallError("backend_timeout", detail, was_made=True) from error
 
-    @asynccontextmanager
-    async def forward(
+    def forward(
         self, name: str, arguments: Mapping[str, Any], context: CallContext
-    ) -> AsyncIterator["HttpForwarded"]:
-        async with self._sent(name, arguments, context, accept=ANY) as response:
-            yield HttpForwarded(response)
+    ) -> AbstractAsyncContextManager[BackEndResponse]:
+        return self._sent(name, arguments, context, accept=ANY)
 
     async def open(self) -> None:
         pass
@@ -74,26 +72,14 @@ class HttpToolSource:
             raise ToolCallError("unknown_tool", f"There is no tool {name!r} to call here", was_made=False)
         return declared.http, declared.timeout
 
-    @asynccontextmanager
-    async def _sent(
+    def _sent(
         self, name: str, arguments: Mapping[str, Any], context: CallContext, *, accept: str
-    ) -> AsyncIterator[BackEndResponse]:
+    ) -> AbstractAsyncContextManager[BackEndResponse]:
         call, timeout = self._callable(name)
         target = request_target(call, arguments)
         body = request_body(call, arguments)
         headers = request_headers(context, accept=accept, has_body=body is not None)
-        async with self._back_end.send(call.method, target, headers=headers, body=body, patience=timeout) as response:
-            yield response
-
-
-class HttpForwarded:
-    def __init__(self, response: BackEndResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.headers = response.handed_back
-
-    def body(self) -> AsyncIterator[bytes]:
-        return aiter(self._response)
+        return self._back_end.send(call.method, target, headers=headers, body=body, patience=timeout)
 
 
 def _described(declared: DeclaredTool) -> Tool:

@@ -11,8 +11,8 @@ import msgspec
 import structlog
 import yaml
 
-from frontdesk.adapters.tool_source.back_end import BackEnd
-from frontdesk.adapters.tool_source.http import HttpForwarded, HttpToolSource
+from frontdesk.adapters.tool_source.back_end import BackEnd, BackEndResponse
+from frontdesk.adapters.tool_source.http import HttpToolSource
 from frontdesk.adapters.tool_source.openapi_document import OpenApiError, openapi_tools
 from frontdesk.agents.tools.declarations import DeclaredOpenApi, DeclaredTool
 from frontdesk.errors import ConfigurationError
@@ -61,7 +61,7 @@ class OpenApiToolSource:
     @asynccontextmanager
     async def forward(
         self, name: str, arguments: Mapping[str, Any], context: CallContext
-    ) -> AsyncIterator[HttpForwarded]:
+    ) -> AsyncIterator[BackEndResponse]:
         try:
             async with self._http.forward(name, arguments, context) as forwarded:
                 yield forwarded
@@ -120,7 +120,7 @@ class OpenApiToolSource:
         async with sending as response:
             if response.status != _OK:
                 raise OpenApiError(f"the back end answers {response.status} for its OpenAPI document")
-            async for piece in response:
+            async for piece in response.body():
                 content += piece
                 if len(content) > MAX_DOCUMENT_BYTES:
                     raise OpenApiError(f"the OpenAPI document is larger than {MAX_DOCUMENT_BYTES} bytes")

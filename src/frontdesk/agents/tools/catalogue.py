@@ -1,8 +1,8 @@
 """All tools of all sources under one roof."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
@@ -79,14 +79,14 @@ class ToolCatalogue:
         """
         return await self._checked(name, arguments).source.call(name, arguments, context)
 
-    @asynccontextmanager
-    async def forward(self, name: str, arguments: Mapping[str, Any], context: CallContext) -> AsyncIterator[Forwarded]:
+    def forward(
+        self, name: str, arguments: Mapping[str, Any], context: CallContext
+    ) -> AbstractAsyncContextManager[Forwarded]:
         """The same for a tool that has a `route`, with its answer as it comes."""
-        source = self._checked(name, arguments).source
-        if not isinstance(source, ForwardingToolSource):
+        entry = self._checked(name, arguments)
+        if entry.forwarding is None:
             raise ToolCallError("unknown_tool", f"The tool {name!r} has no route", was_made=False)
-        async with source.forward(name, arguments, context) as forwarded:
-            yield forwarded
+        return entry.forwarding.forward(name, arguments, context)
 
     def _checked(self, name: str, arguments: Mapping[str, Any]) -> "_Entry":
         entry = self._get(name)
@@ -139,6 +139,7 @@ class _Entry:
     def __init__(self, tool: Tool, source: ToolSource) -> None:
         self.tool = tool
         self.source = source
+        self.forwarding = source if isinstance(source, ForwardingToolSource) else None
         self._check: ArgumentCheck | None = None
 
     @property
