@@ -22,7 +22,7 @@ _SUPPORT = 0.25  # of a thread's second best message
 
 
 class Alike(msgspec.Struct, frozen=True):
-    """One match of each thread, best first, and the same in an order in which a thread's second message counts a bit.
+    """One match of each thread, best first, and the same with scores in which a thread's second message counts a bit.
     `notice` says so when the index is still being filled.
     """
 
@@ -81,11 +81,12 @@ class Likeness:
         matches = [Match(found[0].id, thread_id, found[0].similarity) for thread_id, found in near.items()]
         least = alike[-1].similarity if alike else 0.0
 
-        def supported(match: Match) -> float:
+        def supported(match: Match) -> Match:
             second = near[match.thread_id][1:2]
-            return match.score + _SUPPORT * (second[0].similarity if second else least)
+            score = match.score + _SUPPORT * (second[0].similarity if second else least)
+            return msgspec.structs.replace(match, score=score)
 
-        return matches, sorted(matches, key=supported, reverse=True)
+        return matches, sorted(map(supported, matches), key=lambda match: -match.score)
 
 
 def _where(connection: Connection, scope: Scope) -> Where:

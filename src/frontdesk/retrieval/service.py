@@ -16,6 +16,7 @@ from frontdesk.errors import (
     UnavailableError,
 )
 from frontdesk.retrieval import repository
+from frontdesk.retrieval.fusion import fused
 from frontdesk.retrieval.likeness import Likeness
 from frontdesk.retrieval.patterns import Pattern, compile_pattern
 from frontdesk.retrieval.repository import Match, Scope
@@ -30,7 +31,6 @@ _MATCHES_OF_THREAD = 4
 _CANDIDATES = (200, 2_000, 20_000)  # asked for more and more, until enough of them match
 _TEXTS = 200
 _PATTERNS_AT_ONCE = 2
-_RANK_CONSTANT = 10  # of reciprocal rank (Cormack, Clarke and Buettcher, SIGIR 2009); 60 is best for many more lists
 _ALIKE = 60  # threads by meaning that are fused at least
 
 
@@ -141,7 +141,8 @@ class SearchService:
         except (SearchIndexError, UnavailableError, ConfigurationError) as error:
             words_alone = _alone(by_words, Mode.text)
             return msgspec.structs.replace(words_alone, degraded=f"Searched by words alone: {error.detail}")
-        return msgspec.structs.replace(_fused(found.supported, by_words), degraded=found.notice)
+        matches, matched_by = fused(found.supported, by_words, looked_at=_ALIKE)
+        return _Ranked(matches, matched_by, degraded=found.notice)
 
     async def _by_words(self, question: Question) -> list[Match]:
         stems = await asyncio.to_thread(asked_stems, question.text, limit=MAX_STEMS)
@@ -208,22 +209,6 @@ def _best_of_threads(matches: Sequence[Match]) -> list[Match]:
     for match in matches:
         best.setdefault(match.thread_id, match)
     return list(best.values())
-
-
-def _fused(by_likeness: Sequence[Match], by_words: Sequence[Match]) -> _Ranked:
-    """By reciprocal rank; of a thread, the message that stands higher in its list is shown."""
-    scores: dict[str, float] = {}
-    shown: dict[str, tuple[int, Match]] = {}
-    matched_by: dict[str, list[str]] = {}
-    for mode, matches in ((Mode.semantic, by_likeness), (Mode.text, by_words)):
-        for rank, match in enumerate(matches, start=1):
-            scores[match.thread_id] = scores.get(match.thread_id, 0.0) + 1 / (_RANK_CONSTANT + rank)
-            matched_by.setdefault(match.thread_id, []).append(mode.value)
-            if match.thread_id not in shown or rank <= shown[match.thread_id][0]:
-                shown[match.thread_id] = (rank, match)
-    ordered = sorted(scores, key=lambda thread_id: (-scores[thread_id], thread_id))
-    matches = [msgspec.structs.replace(shown[thread_id][1], score=scores[thread_id]) for thread_id in ordered]
-    return _Ranked(matches, matched_by)
 
 
 def _snippets(question: str, texts: Sequence[str], pattern: Pattern | None) -> list[Snippet]:
