@@ -7,25 +7,11 @@ the newest.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Text,
-    bindparam,
-    cast,
-    column,
-    func,
-    literal,
-    literal_column,
-    select,
-    table,
-    text,
-)
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy import ColumnElement, Connection, Select, column, literal_column, select, table, text
 
 from frontdesk.retrieval.entries import owner_lexeme
 from frontdesk.retrieval.models import messages, search_entries
@@ -56,15 +42,21 @@ SELECT stem, hits, (SELECT count(*) FROM newest) AS sample, (SELECT avg(length(w
 FROM looked_at
 """)  # noqa: S608  figures of ours
 
+# BM25 of one stem, from how often it comes.
+_SCORE = f"""CAST(:weight_{{number}} AS float8) * (1 - 1 / (1 + (
+  1 / ({_LIMIT + 0.0001} - {10 * _LIMIT} * ts_rank(words, CAST(CAST(:stem_{{number}} AS text) AS tsquery))) - {_NONE})
+  / ({_K1} * ({1 - _B} + {_B} * length(words) / CAST(:usual_length AS float8)))))"""
+
 
 class _Corpus(msgspec.Struct, frozen=True):
     """What the owner's messages are like: what each stem that there is counts for (BM25's inverse document frequency),
-    rarest first; the rarest of them, at least one, as many as bring in about `CANDIDATES`; how many stems there usually
-    are in a message.
+    rarest first; the rarest of them, at least one, as many as bring in about `CANDIDATES`; whether these are so few
+    that all that have one of them can be looked at; how many stems there usually are in a message.
     """
 
     weights: Mapping[str, float]
     rare: Sequence[str]
+    is_rare: bool
     usual_length: float
 
 
@@ -92,14 +84,16 @@ def _on_sqlite(connection: Connection, scope: Scope, terms: str, *, limit: int) 
 
 def _on_postgres(connection: Connection, scope: Scope, stems: Sequence[str], *, limit: int) -> list[Match]:
     corpus = _look_at(connection, scope, stems)
+    with_all = _joined(stems, " & ") if len(corpus.weights) == len(stems) else None
     found: list[Match] = []
-    if len(corpus.weights) == len(stems):
-        found = _best(connection, scope, _joined(stems, " & "), corpus=corpus, limit=limit)
-    if not corpus.rare or len(stems) == 1 or len(found) >= limit:
+    if with_all is not None and not corpus.is_rare:
+        found = _best(connection, scope, with_all, corpus=corpus, limit=limit)
+        if len(stems) == 1 or len(found) >= limit:
+            return found
+    if not corpus.rare:
         return found
-    return _with_more(
-        found, _best(connection, scope, _joined(corpus.rare, " | "), corpus=corpus, limit=limit), limit=limit
-    )
+    some = _joined(corpus.rare, " | ")
+    return _with_more(found, _best(connection, scope, some, first=with_all, corpus=corpus, limit=limit), limit=limit)
 
 
 def _look_at(connection: Connection, scope: Scope, stems: Sequence[str]) -> _Corpus:
@@ -114,7 +108,9 @@ def _look_at(connection: Connection, scope: Scope, stems: Sequence[str]) -> _Cor
         usual_length = max(1.0, float(row.usual_length or 1))
     there = sorted((stem for stem, count in counts.items() if count), key=lambda stem: counts[stem])
     weights = {stem: math.log(1 + max(0, total - counts[stem] + 0.5) / (counts[stem] + 0.5)) for stem in there}
-    return _Corpus(weights, _rarest(there, counts), usual_length)
+    rare = _rarest(there, counts)
+    is_rare = sum(counts[stem] for stem in rare) <= CANDIDATES
+    return _Corpus(weights, rare, is_rare, usual_length)
 
 
 def _rarest(stems: Sequence[str], counts: Mapping[str, float]) -> list[str]:
@@ -126,31 +122,45 @@ def _rarest(stems: Sequence[str], counts: Mapping[str, float]) -> list[str]:
     return rarest
 
 
-def _best(connection: Connection, scope: Scope, terms: str, *, corpus: _Corpus, limit: int) -> list[Match]:
-    """Ranked before they are joined with what tells whether the asker may see them, unless more than that is asked."""
-    of_owner = search_entries.c.words.op("@@")(_tsquery(f"'{owner_lexeme(scope.principal.id)}' & ({terms})"))
-    mine = search_entries.c.user_id == scope.principal.id
-    entry = select(search_entries.c.message_id, search_entries.c.words).where(of_owner, mine)
-    if scope.is_plain:
-        entry = entry.order_by(search_entries.c.message_id.desc()).limit(CANDIDATES)
-    newest = entry.subquery()
-    length = func.length(newest.c.words) / corpus.usual_length
-    score: ColumnElement[Any] = literal(0.0)
-    for stem in [*corpus.weights][:_SCORED_STEMS]:
-        sum_of_squares = 10 * _LIMIT * func.ts_rank(newest.c.words, _tsquery(f"'{stem}'"))
-        times = 1 / (_LIMIT + 0.0001 - sum_of_squares) - _NONE
-        score += corpus.weights[stem] * (1 - 1 / (1 + times / (_K1 * (1 - _B + _B * length))))
-    ranked = select(newest.c.message_id, score.label("score"))
-    if scope.is_plain:
-        ranked = ranked.order_by(text("score DESC"), newest.c.message_id.desc()).limit(CANDIDATES)
-    best = ranked.subquery()
+def _best(
+    connection: Connection, scope: Scope, terms: str, *, corpus: _Corpus, limit: int, first: str | None = None
+) -> list[Match]:
+    """Ranked before they are joined with what tells whether the asker may see them, unless more than that is asked.
+    Those that match `first` come first.
+    """
+    weights = list(corpus.weights.items())[:_SCORED_STEMS]
+    given: dict[str, Any] = {
+        "owner": scope.principal.id,
+        "terms": f"'{owner_lexeme(scope.principal.id)}' & ({terms})",
+        "usual_length": corpus.usual_length,
+        **{f"stem_{number}": f"'{stem}'" for number, (stem, _) in enumerate(weights)},
+        **{f"weight_{number}": weight for number, (_, weight) in enumerate(weights)},
+    }
+    if first is not None:
+        given["first"] = first
+    ranked = text(_ranked(len(weights), has_first=first is not None, is_plain=scope.is_plain)).bindparams(**given)
+    best = ranked.columns(column("message_id"), column("score"), column("is_first")).subquery("best")
     statement = (
         select(messages.c.id, messages.c.thread_id, best.c.score)
         .select_from(search_entries)
         .join(best, best.c.message_id == search_entries.c.message_id)
-        .order_by(best.c.score.desc(), best.c.message_id.desc())
+        .order_by(best.c.is_first.desc(), best.c.score.desc(), best.c.message_id.desc())
     )
     return _matches(connection, visible(connection, statement, scope).limit(limit))
+
+
+@cache
+def _ranked(stems: int, *, has_first: bool, is_plain: bool) -> str:
+    """As text: to put it together and to look it up would cost SQLAlchemy as much as PostgreSQL takes for it."""
+    score = " + ".join(_SCORE.format(number=number) for number in range(stems)) or "0.0"
+    is_first = "words @@ CAST(CAST(:first AS text) AS tsquery)" if has_first else "false"
+    newest = f"ORDER BY message_id DESC LIMIT {CANDIDATES}" if is_plain else ""
+    order = f"ORDER BY is_first DESC, score DESC, message_id DESC LIMIT {CANDIDATES}" if is_plain else ""
+    return f"""
+SELECT message_id, {score} AS score, {is_first} AS is_first FROM (
+  SELECT message_id, words FROM search_entries
+  WHERE words @@ CAST(CAST(:terms AS text) AS tsquery) AND user_id = CAST(:owner AS text) {newest}) AS newest {order}
+"""  # noqa: S608  figures and pieces of ours
 
 
 def _with_more(found: list[Match], more: Sequence[Match], *, limit: int) -> list[Match]:
@@ -160,10 +170,6 @@ def _with_more(found: list[Match], more: Sequence[Match], *, limit: int) -> list
 
 def _joined(stems: Sequence[str], joint: str, quote: str = "'") -> str:
     return joint.join(f"{quote}{stem}{quote}" for stem in stems)
-
-
-def _tsquery(value: str) -> ColumnElement[Any]:
-    return cast(cast(bindparam(None, value, type_=Text), Text), TSQUERY)
 
 
 def _matches(connection: Connection, statement: Select[Any]) -> list[Match]:
