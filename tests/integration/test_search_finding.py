@@ -8,6 +8,7 @@ import pytest
 
 from frontdesk.errors import BadRegexError
 from frontdesk.kit.clock import SystemClock
+from frontdesk.retrieval import word_search
 from harness.conversations import a_user
 from harness.searching import Searching, open_searching
 
@@ -59,6 +60,22 @@ async def test_hybrid_puts_what_both_find_first(searching: Searching) -> None:
     assert [hit.matched_by for hit in found.hits] == [["semantic", "text"], ["semantic"]]
     assert [hit.score for hit in found.hits] == [1.0, 0.5], "they are equally alike, and one has the word"
     assert (found.complete, found.degraded) == (True, None)
+
+
+@pytest.mark.parametrize("candidates", [word_search.CANDIDATES, 2])
+async def test_who_has_all_words_comes_before_who_has_one_often(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch, candidates: int
+) -> None:
+    """Also where more have one than can be looked at: these are the newest."""
+    long = "a fox " + "and many other animals of the forest " * 20 + "in the snow"
+    with_all = {(await searching.say(long))[0] for _ in range(2)}
+    with_one = {(await searching.say(text))[0] for text in ("fox, fox, fox", "snow")}
+    await searching.indexer.run()
+    monkeypatch.setattr(word_search, "CANDIDATES", candidates)
+    found = await searching.threads_of("fox snow", "text")
+    assert set(found[:2]) == with_all
+    assert set(found[2:]) <= with_one
+    assert len(found) > 2
 
 
 async def test_a_thread_is_found_once_with_its_best_message(searching: Searching) -> None:

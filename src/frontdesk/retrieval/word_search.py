@@ -138,7 +138,8 @@ def _best(
     }
     if first is not None:
         given["first"] = first
-    ranked = text(_ranked(len(weights), has_first=first is not None, is_plain=scope.is_plain)).bindparams(**given)
+    most = CANDIDATES if scope.is_plain else None
+    ranked = text(_ranked(len(weights), has_first=first is not None, most=most)).bindparams(**given)
     best = ranked.columns(column("message_id"), column("score"), column("is_first")).subquery("best")
     statement = (
         select(messages.c.id, messages.c.thread_id, best.c.score)
@@ -150,12 +151,12 @@ def _best(
 
 
 @cache
-def _ranked(stems: int, *, has_first: bool, is_plain: bool) -> str:
+def _ranked(stems: int, *, has_first: bool, most: int | None) -> str:
     """As text: to put it together and to look it up would cost SQLAlchemy as much as PostgreSQL takes for it."""
     score = " + ".join(_SCORE.format(number=number) for number in range(stems)) or "0.0"
     is_first = "words @@ CAST(CAST(:first AS text) AS tsquery)" if has_first else "false"
-    newest = f"ORDER BY message_id DESC LIMIT {CANDIDATES}" if is_plain else ""
-    order = f"ORDER BY is_first DESC, score DESC, message_id DESC LIMIT {CANDIDATES}" if is_plain else ""
+    newest = "" if most is None else f"ORDER BY message_id DESC LIMIT {most}"
+    order = "" if most is None else f"ORDER BY is_first DESC, score DESC, message_id DESC LIMIT {most}"
     return f"""
 SELECT message_id, {score} AS score, {is_first} AS is_first FROM (
   SELECT message_id, words FROM search_entries
