@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    any_,
     cast,
     column,
     func,
@@ -102,15 +103,22 @@ def _holds(grams: Sequence[str]) -> ColumnElement[bool]:
 def list_visible(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, str]:
     """The threads of those of the messages that the asker may see now, by the message's id."""
     statement = select(messages.c.id, messages.c.thread_id).select_from(search_entries)
-    statement = visible(connection, statement, scope).where(messages.c.id.in_(message_ids))
+    statement = visible(connection, statement, scope).where(_one_of(connection, message_ids))
     return {row.id: row.thread_id for row in connection.execute(statement)}
 
 
 def list_texts(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, tuple[str, str]]:
     """Thread and text of those that the asker may see now."""
     statement = select(messages.c.id, messages.c.thread_id, messages.c.text).select_from(search_entries)
-    statement = visible(connection, statement, scope).where(messages.c.id.in_(message_ids))
+    statement = visible(connection, statement, scope).where(_one_of(connection, message_ids))
     return {row.id: (row.thread_id, row.text) for row in connection.execute(statement)}
+
+
+def _one_of(connection: Connection, message_ids: Collection[str]) -> ColumnElement[bool]:
+    """One value on PostgreSQL, where a statement of its own for each count would be planned for each count."""
+    if _on_postgres(connection):
+        return messages.c.id == any_(cast(list(message_ids), ARRAY(Text)))
+    return messages.c.id.in_(message_ids)
 
 
 def list_threads(connection: Connection, principal: Principal) -> frozenset[str]:
