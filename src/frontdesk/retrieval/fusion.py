@@ -24,9 +24,7 @@ def fused(
     found_by: dict[str, list[str]] = {}
     ordinary = by_likeness[:looked_at][-1].score if by_likeness else 0.0
     for name, matches, least in ((LIKENESS, by_likeness, ordinary), (WORDS, by_words, 0.0)):
-        best = max(
-            (match.score for match in matches), default=0.0
-        )  # words: who has all of them stands before who has more
+        best = max((match.score for match in matches), default=0.0)  # all of the words come first, whatever they score
         for match in matches:
             share = _share(match.score, least=least, best=best)
             scores[match.thread_id] = scores.get(match.thread_id, 0.0) + share / 2
