@@ -80,14 +80,15 @@ async def search(caller: Caller, query: str, **fields: Any) -> Any:
 
 
 async def indexed(caller: Caller, mode: str = "semantic") -> None:
-    """Once all that was said before can be found: what is said last is indexed last."""
+    """Once all that was said before can be found: what is said last is indexed last, and the first filling is over."""
     word = f"m{new_id()[-12:]}"
     thread = await say(caller, word)
     async with asyncio.timeout(SECONDS):
         while True:
             asked = {"query": word, "mode": mode, "limit": 100}
             answer = await caller.send("POST", PATH, json=asked)
-            if answer.is_success and thread in [each["thread"]["id"] for each in answer.json()["items"]]:
+            found = answer.json() if answer.is_success else {"items": [], "degraded": None}
+            if thread in [each["thread"]["id"] for each in found["items"]] and found["degraded"] is None:
                 return
             await asyncio.sleep(0.02)
 

@@ -68,7 +68,8 @@ class Likeness:
             if len(matches) >= wanted or len(alike) < count or count >= _MOST:
                 break
             count *= _GROWTH
-        notice = None if live.is_complete else f"The search index is being filled: {live.done} of {live.total} messages"
+        total = max(live.total, live.done)  # more are said meanwhile
+        notice = None if live.is_complete else f"The search index is being filled: {live.done} of {total} messages"
         return Alike(matches, supported, notice)
 
     async def _visible(self, scope: Scope, alike: Sequence[Neighbour]) -> tuple[list[Match], list[Match]]:
