@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from frontdesk.adapters import http_client
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.model_stub.frames import SECRET
 from frontdesk.ports.language_model import ModelCallError, ModelChunks, ModelRequest, Usage
@@ -271,11 +272,13 @@ async def test_a_timed_out_call_is_closed(model: OpenAIHttpLanguageModel, model_
     assert (await model_stub.call("late", seconds=1))["outcome"] == "closed_by_client"
 
 
-async def test_finished_calls_share_a_connection(model_stub: ModelStub) -> None:
+async def test_finished_calls_share_a_connection(model_stub: ModelStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "GOODBYE_SECONDS", 30.0)  # however late a busy machine brings the last chunk
     host, port = model_stub.url.removeprefix("http://").removesuffix("/v1").split(":")
     async with FaultProxy(host, int(port)) as proxy, opened(f"http://127.0.0.1:{proxy.port}/v1") as model:
         for _ in range(5):
             assert text_of(await answered(model, "tokens=50")) == said(50)
+            await asyncio.sleep(0.2)  # until the last chunk is there: only then is the connection free again
         assert proxy.accepted == 1
         async with begun(model, "stall_at=1"):
             pass
