@@ -11,6 +11,7 @@ from frontdesk.adapters import http_client
 from frontdesk.adapters.language_model.openai_http import OpenAIHttpLanguageModel
 from frontdesk.model_stub.frames import SECRET
 from frontdesk.ports.language_model import ModelCallError, ModelChunks, ModelRequest, Usage
+from harness.conversations import until
 from harness.fault_proxy import FaultProxy, Faults
 from harness.model_stub import ModelStub
 
@@ -278,7 +279,8 @@ async def test_finished_calls_share_a_connection(model_stub: ModelStub, monkeypa
     async with FaultProxy(host, int(port)) as proxy, opened(f"http://127.0.0.1:{proxy.port}/v1") as model:
         for _ in range(5):
             assert text_of(await answered(model, "tokens=50")) == said(50)
-            await asyncio.sleep(0.2)  # until the last chunk is there: only then is the connection free again
+            # Only with the last chunk, which follows what is said, is the connection free again.
+            await until(lambda: asyncio.sleep(0, model.client._idle), bool)
         assert proxy.accepted == 1
         async with begun(model, "stall_at=1"):
             pass

@@ -75,7 +75,7 @@ class SqliteDatabase:
                 return await asyncio.shield(unit.future)
         except TimeoutError as error:
             if not unit.begun:
-                unit.future.cancel()
+                self._waiting.remove(unit)
                 raise _unavailable(error) from error
         return await asyncio.shield(unit.future)
 
@@ -88,7 +88,6 @@ class SqliteDatabase:
 
     def _write_waiting(self) -> None:
         batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-        batch = [unit for unit in batch if not unit.future.cancelled()]
         for unit in batch:
             unit.begun = True
         self._writing = self._write_threads.run(_write, [unit.work for unit in batch])
@@ -135,11 +134,8 @@ class _Threads:
             driver = cast("sqlite3.Connection", connection.connection.driver_connection)
             driver.execute(self._begin).close()
             try:
-                yield connection
-                driver.commit()
-            except BaseException:
-                driver.rollback()
-                raise
+                with driver:  # commits, or rolls back
+                    yield connection
             finally:
                 connection.rollback()  # SQLAlchemy's own state: the driver has no transaction any more
         finally:
@@ -182,8 +178,6 @@ def _read(threads: _Threads, work: Work[T]) -> T:
 
 
 def _write(threads: _Threads, works: Sequence[Work[Any]]) -> list[Outcome]:
-    if not works:
-        return []
     try:
         with threads.transaction() as connection:
             if len(works) == 1:
