@@ -19,7 +19,7 @@ from frontdesk.retrieval.likeness import Likeness
 from frontdesk.retrieval.repository import Filters, Scope
 from frontdesk.retrieval.service import Findings, Mode, Question, SearchService
 from frontdesk.retrieval.vectors import Meaning
-from frontdesk.retrieval.words import words_of
+from frontdesk.retrieval.words import stems_of
 from harness.conversations import Core, open_core
 
 MEANINGS = (
@@ -53,7 +53,7 @@ class MeaningEmbedder:
     async def aclose(self) -> None: ...
 
     def _vector(self, text: str) -> Vectors:
-        stems = {word.stem for word in words_of(text)}
+        stems = set(stems_of(text))
         counts = np.array([0.01, *(len(stems & meaning) for meaning in MEANINGS)], dtype=np.float32)
         return counts / np.linalg.norm(counts)
 

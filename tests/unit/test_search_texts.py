@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontdesk.retrieval.snippets import LENGTH, cut_snippet, word_spans
-from frontdesk.retrieval.words import MAX_WORDS, asked_stems, stems_of, words_of
+from frontdesk.retrieval.snippets import LENGTH, cut_snippet
+from frontdesk.retrieval.words import MAX_WORDS, asked_stems, stems_of, word_spans
 
 
 def test_words_that_differ_by_their_endings_have_one_stem() -> None:
@@ -30,9 +30,10 @@ def test_words_that_say_nothing_are_asked_only_alone() -> None:
 @given(st.text(max_size=400))
 def test_every_word_stands_where_it_is_said_to(text: str) -> None:
     last = 0
-    for word in words_of(text):
-        assert last <= word.start < word.end <= len(text)
-        last = word.end
+    for start, end in word_spans(text, set(stems_of(text))):
+        assert last <= start < end <= len(text)
+        assert len(stems_of(text[start:end])) == 1
+        last = end
 
 
 @given(st.text("ab \u0301🙂я", max_size=900), st.sets(st.sampled_from(["a", "b", "ab", "я"])))

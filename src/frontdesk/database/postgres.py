@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi as driver
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, PoolProxiedConnection
 
 from frontdesk.database.types import decode_json, encode_json
 from frontdesk.errors import UnavailableError
@@ -60,7 +61,6 @@ class PostgresDatabase:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=timeout,
-            pool_pre_ping=True,
             json_serializer=encode_json,
             json_deserializer=decode_json,
             connect_args={
@@ -74,6 +74,7 @@ class PostgresDatabase:
                 },
             },
         )
+        event.listen(self._engine.sync_engine, "checkout", _require_open)
 
     @property
     def connections_in_use(self) -> int:
@@ -137,6 +138,14 @@ class PostgresDatabase:
                 if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRIED:
                     raise _translated(error) from error
         raise AssertionError("unreachable")
+
+
+def _require_open(connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxied: PoolProxiedConnection) -> None:
+    """The pool opens another where the server has closed this one, of which the driver is told: a ping, which costs
+    SQLAlchemy three round trips for each unit, would know no more.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 def _sqlstate(error: BaseException) -> str:

@@ -75,7 +75,8 @@ def list_by_trigrams(connection: Connection, scope: Scope, needs: All, *, limit:
         statement = statement.where(search_entries.c.id.in_(holding))
     statement = statement.where(search_entries.c.user_id == scope.principal.id)
     if not scope.is_plain:
-        statement = visible(connection, statement, scope)
+        with_message = messages.c.id == search_entries.c.message_id
+        statement = visible(connection, statement.join_from(search_entries, messages, with_message), scope)
     return list(connection.scalars(statement.order_by(search_entries.c.message_id.desc()).limit(limit)))
 
 
@@ -102,16 +103,15 @@ def _holds(grams: Sequence[str]) -> ColumnElement[bool]:
 
 def list_visible(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, str]:
     """The threads of those of the messages that the asker may see now, by the message's id."""
-    statement = select(messages.c.id, messages.c.thread_id).select_from(search_entries)
-    statement = visible(connection, statement, scope).where(_one_of(connection, message_ids))
-    return {row.id: row.thread_id for row in connection.execute(statement)}
+    statement = select(messages.c.id, messages.c.thread_id).where(_one_of(connection, message_ids))
+    return {row.id: row.thread_id for row in connection.execute(visible(connection, statement, scope)).all()}
 
 
 def list_texts(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, tuple[str, str]]:
     """Thread and text of those that the asker may see now."""
-    statement = select(messages.c.id, messages.c.thread_id, messages.c.text).select_from(search_entries)
-    statement = visible(connection, statement, scope).where(_one_of(connection, message_ids))
-    return {row.id: (row.thread_id, row.text) for row in connection.execute(statement)}
+    statement = select(messages.c.id, messages.c.thread_id, messages.c.text).where(_one_of(connection, message_ids))
+    rows = connection.execute(visible(connection, statement, scope)).all()
+    return {row.id: (row.thread_id, row.text) for row in rows}
 
 
 def _one_of(connection: Connection, message_ids: Collection[str]) -> ColumnElement[bool]:
@@ -127,13 +127,12 @@ def list_threads(connection: Connection, principal: Principal) -> frozenset[str]
 
 
 def visible(connection: Connection, statement: Select[Any], scope: Scope) -> Select[Any]:
-    """Of a statement from `search_entries`: what the asker may see and asked for."""
+    """Of a statement of `messages`: what the asker may see and asked for."""
     filters = scope.filters
     wanted = {messages.c.model: filters.model, messages.c.role: filters.role}
     statement = (
-        statement.join(messages, messages.c.id == search_entries.c.message_id)
-        .join(threads, threads.c.id == messages.c.thread_id)
-        .where(search_entries.c.user_id == scope.principal.id, *_policy(connection, scope.principal))
+        statement.join(threads, threads.c.id == messages.c.thread_id)
+        .where(*_policy(connection, scope.principal))
         .where(*[place == value for place, value in wanted.items() if value is not None])
     )
     if filters.since is not None:

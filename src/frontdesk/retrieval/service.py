@@ -20,9 +20,9 @@ from frontdesk.retrieval.fusion import fused
 from frontdesk.retrieval.likeness import Likeness
 from frontdesk.retrieval.patterns import Pattern, compile_pattern
 from frontdesk.retrieval.repository import Match, Scope
-from frontdesk.retrieval.snippets import Snippet, cut_snippet, word_spans
+from frontdesk.retrieval.snippets import Snippet, cut_snippet
 from frontdesk.retrieval.word_search import list_by_words
-from frontdesk.retrieval.words import asked_stems
+from frontdesk.retrieval.words import asked_stems, word_spans
 
 REGEX_SECONDS = 2.0
 MAX_STEMS = 64

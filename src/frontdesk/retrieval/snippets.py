@@ -1,27 +1,21 @@
 """The part of a text that shows why it was found."""
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from frontdesk.retrieval.words import words_of
+from frontdesk.retrieval.words import Span
 
 LENGTH = 240
 _LEAD = 40
-_MAX_LOOKED_AT = 200_000
-Span = tuple[int, int]
 
 
 class Snippet(msgspec.Struct, frozen=True):
-    """`highlights` are places in `text`, in code points, the end behind the last; in order, none within another."""
+    """`highlights` are places in `text`, in order, none within another."""
 
     text: str
     highlights: list[Span]
-
-
-def word_spans(text: str, stems: Collection[str]) -> list[Span]:
-    return [(word.start, word.end) for word in words_of(text[:_MAX_LOOKED_AT]) if word.stem in stems] if stems else []
 
 
 def cut_snippet(text: str, spans: Sequence[Span]) -> Snippet:

@@ -76,6 +76,7 @@ def _on_sqlite(connection: Connection, scope: Scope, terms: str, *, limit: int) 
     statement = (
         select(messages.c.id, messages.c.thread_id, (-rank).label("score"))
         .join_from(_search_words, search_entries, search_entries.c.id == _search_words.c.rowid)
+        .join(messages, messages.c.id == search_entries.c.message_id)
         .where(text("search_words MATCH :asked").bindparams(asked=asked))
         .order_by(rank, messages.c.id.desc())
     )
@@ -138,29 +139,33 @@ def _best(
     }
     if first is not None:
         given["first"] = first
-    most = CANDIDATES if scope.is_plain else None
-    ranked = text(_ranked(len(weights), has_first=first is not None, most=most)).bindparams(**given)
+    chosen = _ranked(len(weights), has_first=first is not None, is_plain=scope.is_plain, is_rare=corpus.is_rare)
+    ranked = text(chosen).bindparams(**given)
     best = ranked.columns(column("message_id"), column("score"), column("is_first")).subquery("best")
     statement = (
         select(messages.c.id, messages.c.thread_id, best.c.score)
-        .select_from(search_entries)
-        .join(best, best.c.message_id == search_entries.c.message_id)
+        .join_from(best, messages, messages.c.id == best.c.message_id)
         .order_by(best.c.is_first.desc(), best.c.score.desc(), best.c.message_id.desc())
     )
     return _matches(connection, visible(connection, statement, scope).limit(limit))
 
 
 @cache
-def _ranked(stems: int, *, has_first: bool, most: int | None) -> str:
-    """As text: to put it together and to look it up would cost SQLAlchemy as much as PostgreSQL takes for it."""
+def _ranked(stems: int, *, has_first: bool, is_plain: bool, is_rare: bool) -> str:
+    """As text: to put it together and to look it up would cost SQLAlchemy as much as PostgreSQL takes for it.
+
+    Few need no order before they are ranked; their number is an estimate, so it is bounded all the same.
+    """
     score = " + ".join(_SCORE.format(number=number) for number in range(stems)) or "0.0"
     is_first = "words @@ CAST(CAST(:first AS text) AS tsquery)" if has_first else "false"
-    newest = "" if most is None else f"ORDER BY message_id DESC LIMIT {most}"
-    order = "" if most is None else f"ORDER BY is_first DESC, score DESC, message_id DESC LIMIT {most}"
+    bound, order = "", ""
+    if is_plain:
+        bound = f"LIMIT {2 * CANDIDATES}" if is_rare else f"ORDER BY message_id DESC LIMIT {CANDIDATES}"
+        order = f"ORDER BY is_first DESC, score DESC, message_id DESC LIMIT {CANDIDATES}"
     return f"""
 SELECT message_id, {score} AS score, {is_first} AS is_first FROM (
   SELECT message_id, words FROM search_entries
-  WHERE words @@ CAST(CAST(:terms AS text) AS tsquery) AND user_id = CAST(:owner AS text) {newest}) AS newest {order}
+  WHERE words @@ CAST(CAST(:terms AS text) AS tsquery) AND user_id = CAST(:owner AS text) {bound}) AS looked_at {order}
 """  # noqa: S608  figures and pieces of ours
 
 
@@ -174,4 +179,4 @@ def _joined(stems: Sequence[str], joint: str, quote: str = "'") -> str:
 
 
 def _matches(connection: Connection, statement: Select[Any]) -> list[Match]:
-    return [Match(row.id, row.thread_id, float(row.score)) for row in connection.execute(statement)]
+    return [Match(row.id, row.thread_id, float(row.score)) for row in connection.execute(statement).all()]

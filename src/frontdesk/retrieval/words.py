@@ -5,16 +5,18 @@ Both databases index what this makes, so that a question finds the same in eithe
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from threading import local
 
-import msgspec
 import Stemmer
 
 MAX_WORDS = 30_000
 MAX_WORD_LENGTH = 64
+Span = tuple[int, int]  # in code points, the end behind the last
+_MAX_LOOKED_AT = 200_000
 _ONE_BY_ONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # written without spaces between words
 _WORD = re.compile(rf"[{_ONE_BY_ONE}]|(?:[^\W{_ONE_BY_ONE}][\u0300-\u036f]*)+")
 _CYRILLIC = re.compile("[\u0400-\u04ff]+")
@@ -23,29 +25,17 @@ _STOP_WORDS = frozenset((Path(__file__).parent / "stop_words.txt").read_text(enc
 _kept = local()
 
 
-class Word(msgspec.Struct, frozen=True):
-    """A stem and where its word stands in the text, in code points."""
-
-    stem: str
-    start: int
-    end: int
-
-
-def words_of(text: str) -> Iterator[Word]:
-    for match in _WORD.finditer(text):
-        stem = stem_of(match[0])
-        if stem:
-            yield Word(stem, match.start(), match.end())
-
-
 def stems_of(text: str) -> list[str]:
     """In the order of the text, the first `MAX_WORDS`."""
-    stems: list[str] = []
-    for word in words_of(text):
-        stems.append(word.stem)
-        if len(stems) == MAX_WORDS:
-            break
-    return stems
+    stems = (stem_of(match[0]) for match in _WORD.finditer(text))
+    return list(islice(filter(None, stems), MAX_WORDS))
+
+
+def word_spans(text: str, stems: Collection[str]) -> list[Span]:
+    """Where the words with these stems stand."""
+    if not stems:
+        return []
+    return [match.span() for match in _WORD.finditer(text[:_MAX_LOOKED_AT]) if stem_of(match[0]) in stems]
 
 
 def asked_stems(question: str, *, limit: int) -> list[str]:
