@@ -27,6 +27,7 @@ _DEADLOCK_DETECTED = "40P01"
 _RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED})
 # connection, authorization, catalogue, resources, a lock not given in time, operator intervention (and time limits)
 _CLASSES_OF_ABSENCE = ("08", "28", "3D", "53", "55P03", "57")
+_CLASSES_OF_CLOSING = ("08", "57P")
 _ATTEMPTS = 4
 _FAILURES = (
     DBAPIError,
@@ -119,12 +120,16 @@ class PostgresDatabase:
             task.exception()  # a caller that has left does not make it an unhandled one
 
     async def _read(self, work: Work[T], caller: _Caller) -> T:
-        try:
-            async with self._turns, self._engine.connect() as connection:
-                caller.require()
-                return await connection.run_sync(work)
-        except _FAILURES as error:
-            raise _translated(error) from error
+        """Once more on another connection where the server has just closed the first, as it does when it restarts."""
+        for is_last in (False, True):
+            try:
+                async with self._turns, self._engine.connect() as connection:
+                    caller.require()
+                    return await connection.run_sync(work)
+            except _FAILURES as error:
+                if is_last or not _sqlstate(error).startswith(_CLASSES_OF_CLOSING):
+                    raise _translated(error) from error
+        raise AssertionError("unreachable")
 
     async def _write(self, work: Work[T], caller: _Caller) -> T:
         for attempt in range(1, _ATTEMPTS + 1):
