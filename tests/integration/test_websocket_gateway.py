@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chaos.sockets import SENTINEL, junk
+from frontdesk.identity.users.models import Role
 from frontdesk.settings import Settings
 from harness.callers import Caller, founder, newcomer
 from harness.identities import open_identity, settings_for
@@ -288,9 +289,9 @@ async def test_pages_of_other_origins_get_no_socket(
     assert json.loads(refused.value.response.body or b"")["code"] == "origin_refused"
 
 
-@pytest.mark.parametrize("way", ["logout", "suspend", "password"])
+@pytest.mark.parametrize("way", ["logout", "suspend", "password", "role"])
 async def test_a_revoked_credential_closes_its_sockets(gateway: Gateway, way: str) -> None:
-    caller = await newcomer(gateway.admin, f"revoked-{way}")
+    caller = await newcomer(gateway.admin, f"revoked-{way}", role="admin")
     ticket = (await gateway.ticket(caller))["ticket"]
     later = (await gateway.ticket(caller))["ticket"]
     async with gateway.socket("a", caller) as one, gateway.socket("b", query=f"?ticket={ticket}") as two:
@@ -312,6 +313,8 @@ async def _revoke(gateway: Gateway, caller: Caller, way: str) -> None:
     async with open_identity(gateway.settings) as identity:
         if way == "suspend":
             await identity.users.suspend(caller.id)
+        elif way == "role":
+            await identity.users.set_role(caller.id, Role.user)
         else:
             await identity.users.set_password(caller.id, "another horse battery")
 

@@ -26,7 +26,7 @@ from frontdesk.retrieval.words import asked_stems, word_spans
 
 REGEX_SECONDS = 2.0
 MAX_STEMS = 64
-_MATCHES = 300  # of the words; at least as many for each thread that is wanted
+_MATCHES = 150  # of the words; at least as many for each thread that is wanted
 _MATCHES_OF_THREAD = 4
 _CANDIDATES = (200, 2_000, 20_000)  # asked for more and more, until enough of them match
 _TEXTS = 200

@@ -17,7 +17,7 @@ from frontdesk.retrieval.entries import owner_lexeme
 from frontdesk.retrieval.models import messages, search_entries
 from frontdesk.retrieval.repository import Match, Scope, visible
 
-CANDIDATES = 2_000
+CANDIDATES = 1_000
 _SAMPLE = 200
 _MOST_COUNTED = 5_000
 _SCORED_STEMS = 16
