@@ -1,4 +1,7 @@
-"""Search by meaning: the nearest vectors of the asker's own, of threads that they may see at this moment."""
+"""Search by meaning: the nearest vectors of the asker's own, of threads that they might see as they asked.
+
+Who shows a match asks the database once more: a message may be gone whose vector is still there.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -43,12 +46,12 @@ class Likeness:
         """At least `wanted` threads, if there are so many. Raises `SearchIndexError` and `UnavailableError`."""
         vector, (live, where) = await asyncio.gather(self._meaning.embed_question(question), self._look_up(scope))
         try:
-            return await self._find(live, scope, vector, where=where, wanted=wanted)
+            return await self._find(live, vector, where=where, wanted=wanted)
         except SearchIndexError:
             successor, where = await self._look_up(scope)
             if successor.generation == live.generation:
                 raise
-        return await self._find(successor, scope, vector, where=where, wanted=wanted)
+        return await self._find(successor, vector, where=where, wanted=wanted)
 
     async def _look_up(self, scope: Scope) -> tuple[Generation, Where]:
         live, where = await self._database.read(
@@ -58,13 +61,13 @@ class Likeness:
             raise SearchIndexError("The search index has not been begun yet")
         return live, where
 
-    async def _find(self, live: Generation, scope: Scope, vector: Vectors, *, where: Where, wanted: int) -> Alike:
+    async def _find(self, live: Generation, vector: Vectors, *, where: Where, wanted: int) -> Alike:
         collection = await self._meaning.collection(live)
         count = max(_FIRST, 2 * wanted)
         while True:
             near = await self._meaning.nearest(collection, vector, where=where, count=count)
             alike = [neighbour for neighbour in near if neighbour.similarity >= self._least]
-            matches, supported = await self._visible(scope, alike)
+            matches, supported = _of_threads(alike)
             if len(matches) >= wanted or len(alike) < count or count >= _MOST:
                 break
             count *= _GROWTH
@@ -72,22 +75,21 @@ class Likeness:
         notice = None if live.is_complete else f"The search index is being filled: {live.done} of {total} messages"
         return Alike(matches, supported, notice)
 
-    async def _visible(self, scope: Scope, alike: Sequence[Neighbour]) -> tuple[list[Match], list[Match]]:
-        ids = [neighbour.id for neighbour in alike]
-        threads = await self._database.read(lambda connection: repository.list_visible(connection, scope, ids))
-        near: dict[str, list[Neighbour]] = {}
-        for neighbour in alike:
-            if (thread_id := threads.get(neighbour.id)) is not None:
-                near.setdefault(thread_id, []).append(neighbour)
-        matches = [Match(found[0].id, thread_id, found[0].similarity) for thread_id, found in near.items()]
-        least = alike[-1].similarity if alike else 0.0
 
-        def supported(match: Match) -> Match:
-            second = near[match.thread_id][1:2]
-            score = match.score + _SUPPORT * (second[0].similarity if second else least)
-            return msgspec.structs.replace(match, score=score)
+def _of_threads(alike: Sequence[Neighbour]) -> tuple[list[Match], list[Match]]:
+    """`matches` and `supported`."""
+    near: dict[str, list[Neighbour]] = {}
+    for neighbour in alike:
+        near.setdefault(neighbour.group, []).append(neighbour)
+    matches = [Match(found[0].id, thread_id, found[0].similarity) for thread_id, found in near.items()]
+    least = alike[-1].similarity if alike else 0.0
 
-        return matches, sorted(map(supported, matches), key=lambda match: -match.score)
+    def supported(match: Match) -> Match:
+        second = near[match.thread_id][1:2]
+        score = match.score + _SUPPORT * (second[0].similarity if second else least)
+        return msgspec.structs.replace(match, score=score)
+
+    return matches, sorted(map(supported, matches), key=lambda match: -match.score)
 
 
 def _where(connection: Connection, scope: Scope) -> Where:

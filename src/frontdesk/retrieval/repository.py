@@ -101,12 +101,6 @@ def _holds(grams: Sequence[str]) -> ColumnElement[bool]:
     return search_entries.c.grams.op("@>")(cast(list(grams), ARRAY(Text)))
 
 
-def list_visible(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, str]:
-    """The threads of those of the messages that the asker may see now, by the message's id."""
-    statement = select(messages.c.id, messages.c.thread_id).where(_one_of(connection, message_ids))
-    return {row.id: row.thread_id for row in connection.execute(visible(connection, statement, scope)).all()}
-
-
 def list_texts(connection: Connection, scope: Scope, message_ids: Collection[str]) -> dict[str, tuple[str, str]]:
     """Thread and text of those that the asker may see now."""
     statement = select(messages.c.id, messages.c.thread_id, messages.c.text).where(_one_of(connection, message_ids))
