@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
 from frontdesk.errors import BadRegexError
 from frontdesk.kit.clock import SystemClock
+from frontdesk.ports.vector_index import Neighbour
 from frontdesk.retrieval import word_search
 from harness.conversations import a_user
 from harness.searching import Searching, open_searching
@@ -197,6 +199,25 @@ async def test_a_deleted_thread_is_gone_at_once_and_back_when_it_is_shown_again(
     await searching.indexer.run()
     for mode in MODES:
         assert set(await searching.threads_of("cat", mode)) == {kept, thread}
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "semantic"])
+async def test_a_thread_that_is_deleted_meanwhile_is_not_shown(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Its vector has been found already, and its words."""
+    thread, _ = await searching.say("cat")
+    kept, _ = await searching.say("cat too")
+    await searching.indexer.run()
+    nearest = searching.index.nearest
+
+    async def deleting(*given: Any, **named: Any) -> list[Neighbour]:
+        found = await nearest(*given, **named)
+        await searching.core.threads.delete(searching.core.user, thread, purge=False)
+        return found
+
+    monkeypatch.setattr(searching.index, "nearest", deleting)
+    assert await searching.threads_of("cat", mode) == [kept]
 
 
 async def test_an_edit_replaces_what_is_found(searching: Searching) -> None:
