@@ -8,13 +8,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, event, text
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi as driver
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from frontdesk.database.types import decode_json, encode_json
 from frontdesk.errors import UnavailableError
@@ -27,7 +26,6 @@ _DEADLOCK_DETECTED = "40P01"
 _RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED})
 # connection, authorization, catalogue, resources, a lock not given in time, operator intervention (and time limits)
 _CLASSES_OF_ABSENCE = ("08", "28", "3D", "53", "55P03", "57")
-_CLASSES_OF_CLOSING = ("08", "57P")
 _ATTEMPTS = 4
 _FAILURES = (
     DBAPIError,
@@ -62,6 +60,7 @@ class PostgresDatabase:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=timeout,
+            pool_pre_ping=True,
             json_serializer=encode_json,
             json_deserializer=decode_json,
             connect_args={
@@ -75,7 +74,6 @@ class PostgresDatabase:
                 },
             },
         )
-        event.listen(self._engine.sync_engine, "checkout", _require_open)
 
     @property
     def connections_in_use(self) -> int:
@@ -120,16 +118,12 @@ class PostgresDatabase:
             task.exception()  # a caller that has left does not make it an unhandled one
 
     async def _read(self, work: Work[T], caller: _Caller) -> T:
-        """Once more on another connection where the server has just closed the first, as it does when it restarts."""
-        for is_last in (False, True):
-            try:
-                async with self._turns, self._engine.connect() as connection:
-                    caller.require()
-                    return await connection.run_sync(work)
-            except _FAILURES as error:
-                if is_last or not _sqlstate(error).startswith(_CLASSES_OF_CLOSING):
-                    raise _translated(error) from error
-        raise AssertionError("unreachable")
+        try:
+            async with self._turns, self._engine.connect() as connection:
+                caller.require()
+                return await connection.run_sync(work)
+        except _FAILURES as error:
+            raise _translated(error) from error
 
     async def _write(self, work: Work[T], caller: _Caller) -> T:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -143,14 +137,6 @@ class PostgresDatabase:
                 if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRIED:
                     raise _translated(error) from error
         raise AssertionError("unreachable")
-
-
-def _require_open(connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxied: PoolProxiedConnection) -> None:
-    """The pool opens another where the server has closed this one, of which the driver is told: a ping, which costs
-    SQLAlchemy three round trips for each unit, would know no more.
-    """
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError
 
 
 def _sqlstate(error: BaseException) -> str:
