@@ -139,7 +139,8 @@ def _best(
     }
     if first is not None:
         given["first"] = first
-    chosen = _ranked(len(weights), has_first=first is not None, is_plain=scope.is_plain, is_rare=corpus.is_rare)
+    most = CANDIDATES if scope.is_plain else None
+    chosen = _ranked(len(weights), has_first=first is not None, most=most, is_rare=corpus.is_rare)
     ranked = text(chosen).bindparams(**given)
     best = ranked.columns(column("message_id"), column("score"), column("is_first")).subquery("best")
     statement = (
@@ -151,7 +152,7 @@ def _best(
 
 
 @cache
-def _ranked(stems: int, *, has_first: bool, is_plain: bool, is_rare: bool) -> str:
+def _ranked(stems: int, *, has_first: bool, most: int | None, is_rare: bool) -> str:
     """As text: to put it together and to look it up would cost SQLAlchemy as much as PostgreSQL takes for it.
 
     Few need no order before they are ranked; their number is an estimate, so it is bounded all the same.
@@ -159,9 +160,9 @@ def _ranked(stems: int, *, has_first: bool, is_plain: bool, is_rare: bool) -> st
     score = " + ".join(_SCORE.format(number=number) for number in range(stems)) or "0.0"
     is_first = "words @@ CAST(CAST(:first AS text) AS tsquery)" if has_first else "false"
     bound, order = "", ""
-    if is_plain:
-        bound = f"LIMIT {2 * CANDIDATES}" if is_rare else f"ORDER BY message_id DESC LIMIT {CANDIDATES}"
-        order = f"ORDER BY is_first DESC, score DESC, message_id DESC LIMIT {CANDIDATES}"
+    if most is not None:
+        bound = f"LIMIT {2 * most}" if is_rare else f"ORDER BY message_id DESC LIMIT {most}"
+        order = f"ORDER BY is_first DESC, score DESC, message_id DESC LIMIT {most}"
     return f"""
 SELECT message_id, {score} AS score, {is_first} AS is_first FROM (
   SELECT message_id, words FROM search_entries
