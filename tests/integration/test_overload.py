@@ -1,6 +1,7 @@
 """A server whose places are all taken: what it says to whom, and on which connections."""
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from sqlalchemy import make_url
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from harness.callers import Caller, founder
 from harness.identities import settings_for
@@ -142,3 +144,26 @@ async def test_a_burst_waits_for_its_turn(sqlite_url: str) -> None:
         owner = await founder(client)
         answers = await asyncio.gather(*(owner.send("GET", "/threads") for _ in range(20)))
         assert [answer.status_code for answer in answers] == [200] * 20
+
+
+async def _kept_of(owner: Caller, *, status: int) -> int:
+    """How many requests are still in memory after 40, if the garbage collector does not look for them."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            assert (await owner.send("POST", "/threads", json={})).status_code == status
+            assert (await owner.send("GET", "/threads")).status_code in {200, status}
+        return sum(isinstance(each, RequestResponseCycle) for each in gc.get_objects())
+    finally:
+        gc.enable()
+
+
+async def test_who_is_turned_away_leaves_nothing_to_the_garbage_collector(full: Full) -> None:
+    """It stops everything while it looks for what keeps itself: once that was half of what turning away cost."""
+    assert await _kept_of(full.owner, status=503) <= 2 * PLACES
+
+
+async def test_who_is_served_leaves_nothing_to_the_garbage_collector(sqlite_url: str) -> None:
+    async with served(settings_for(sqlite_url)) as client:
+        assert await _kept_of(await founder(client), status=201) <= 2

@@ -25,18 +25,32 @@ _SMOOTHING = 1 / 16
 
 
 class Place:
-    """One request in its lane. `begin` returns False when nobody is there any more. `waited` is in seconds."""
+    """One request in its lane. `begin` returns False when nobody is there any more. `waited` is in seconds.
 
-    __slots__ = ("_held", "_lane", "_since", "begin", "came_at", "refuse", "waited")
+    It keeps neither `begin` nor `refuse` once it is decided: the request keeps its place, and what keeps itself is left
+    to the garbage collector, which stops everything else meanwhile.
+    """
+
+    __slots__ = ("_begin", "_held", "_lane", "_refuse", "_since", "came_at", "waited")
 
     def __init__(self, lane: "Lane", *, begin: Callable[[], bool], refuse: Callable[[], None]) -> None:
         self._lane = lane
         self._since: float | None = None
         self._held = 0.0
-        self.begin = begin
-        self.refuse = refuse
+        self._begin: Callable[[], bool] | None = begin
+        self._refuse: Callable[[], None] | None = refuse
         self.came_at = lane.now()
         self.waited = 0.0
+
+    def begin(self) -> None:
+        begin, self._begin, self._refuse = self._begin, None, None
+        if begin is not None and begin():
+            self.take()
+
+    def refuse(self) -> None:
+        refuse, self._begin, self._refuse = self._refuse, None, None
+        if refuse is not None:
+            refuse()
 
     def take(self) -> None:
         """Whether it is free or not: who has been let in goes on."""
@@ -97,7 +111,7 @@ class Lane:
         """Calls one of both, once, now or when it is decided."""
         place = Place(self, begin=begin, refuse=refuse)
         if self.taken < self._places and not self._queue:
-            self._let_in(place)
+            place.begin()
         elif len(self._queue) < self._most_waiting and len(self._queue) * self._held <= self._patience * self._places:
             self._queue.append(place)
             if self._timer is None:
@@ -116,11 +130,7 @@ class Lane:
         while self._queue and self.taken < self._places:
             place = self._queue.popleft()
             place.waited = self.now() - place.came_at
-            self._let_in(place)
-
-    def _let_in(self, place: Place) -> None:
-        if place.begin():
-            place.take()
+            place.begin()
 
     def _turn_away(self, place: Place) -> None:
         self._on_shed()

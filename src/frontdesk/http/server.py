@@ -6,9 +6,12 @@ ever. An endless address or field would be collected in memory, and the loop be 
 """
 
 import asyncio
+import struct
 from collections.abc import Callable
+from fcntl import ioctl
 from functools import partial
 from random import randrange
+from termios import FIONREAD
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -22,7 +25,9 @@ from frontdesk.http.reset import reset
 
 HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
+IDLE_SECONDS = 75.0  # longer than proxies keep one, 60 s as a rule, so that it is they who close it
 LINGER_SECONDS = 2.0
+_INT = struct.Struct("i")
 _RETRY_SECONDS = 3  # spread, so that those who are turned away do not come back together
 
 
@@ -46,13 +51,12 @@ _OVERLOADED = {
 
 
 class ServerWire:
-    """One response's connection, as `event_stream.Wire` has it."""
+    """A connection under its responses, as `event_stream.Wire` has it."""
 
-    __slots__ = ("_cycle", "_protocol")
+    __slots__ = ("_protocol",)
 
-    def __init__(self, protocol: "GatewayProtocol", cycle: RequestResponseCycle) -> None:
+    def __init__(self, protocol: "GatewayProtocol") -> None:
         self._protocol = protocol
-        self._cycle = cycle
 
     @property
     def paused(self) -> bool:
@@ -60,17 +64,17 @@ class ServerWire:
 
     @property
     def lost(self) -> bool:
-        return self._cycle.disconnected
+        return self._protocol.is_lost
 
     def write(self, body: bytes) -> None:
         """One chunk of the chunked coding."""
-        self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
 
     def abort(self) -> None:
-        self._cycle.transport.abort()
+        self._protocol.transport.abort()
 
     def reset(self) -> None:
-        reset(self._cycle.transport)
+        reset(self._protocol.transport)
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._protocol.changed = changed
@@ -78,7 +82,8 @@ class ServerWire:
 
 class GatewayProtocol(HttpToolsProtocol):
     """A head may have `HEAD_BYTES` (and what comes with them in one read) and must be whole within `HEAD_SECONDS` to
-    twice that; so must a body that nobody reads, after its answer.
+    twice that; so must a body that nobody reads, after its answer. A connection is kept for `IDLE_SECONDS` between two
+    requests, and then closed if none is coming: one timer sees to both, not one for each answer.
 
     An application that has an `ADMISSION` in its lifespan's state decides by it what is begun.
     """
@@ -86,11 +91,16 @@ class GatewayProtocol(HttpToolsProtocol):
     _in_head = True
     _head_bytes = 0
     _head_since: float | None = None
+    _idle_since: float | None = None
     _timer: asyncio.TimerHandle | None = None
     _refused = False
+    _is_last = False
+    is_lost = False
     changed: Callable[[], None] | None = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._is_last:
+            cycle.keep_alive = False
         admission: Admission | None = self.app_state.get(ADMISSION)
         lane = None if admission is None else admission.lane(cycle.scope["path"])
         if lane is None or cycle.scope["method"] == "HEAD":  # whose answers have no body, so not that of a refusal
@@ -122,10 +132,12 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._wire = ServerWire(self)
         self._head_since = self.loop.time()
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._check_head)
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._check_time)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
@@ -146,6 +158,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        self._idle_since = None
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_since is None:
@@ -160,18 +173,36 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes, self._head_since = False, 0, None
         super().on_headers_complete()
-        wire = ServerWire(self, self.cycle)
-        self.scope[SERVER_WIRE] = wire  # type: ignore[literal-required]  # an extension of the scope
+        self.scope[SERVER_WIRE] = self._wire  # type: ignore[literal-required]  # an extension of the scope
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_since = True, None
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.response_complete:
+            self._idle_since = self.loop.time()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        """As uvicorn does it, but for the timer."""
         self.changed = None
         if not self._in_head and self.cycle.response_complete:
             self._head_since = self.loop.time()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
+
+    def shutdown(self) -> None:
+        """A request that has come already is still answered, as the last one."""
+        self._is_last = True
+        cycle: RequestResponseCycle | None = self.cycle
+        is_idle = cycle is None or cycle.response_complete
+        if not (is_idle and self._has_unread()):
+            super().shutdown()
 
     def _refuse(self, error: FrontdeskError) -> None:
         """The last answer on a connection whose bytes cannot be read any further.
@@ -188,9 +219,20 @@ class GatewayProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
-    def _check_head(self) -> None:
+    def _check_time(self) -> None:
         now = self.loop.time()
         if self._head_since is not None and now - self._head_since >= HEAD_SECONDS:
             self.transport.abort()
-        else:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self._check_head)
+            return
+        if self._idle_since is not None and now - self._idle_since >= IDLE_SECONDS and not self._has_unread():
+            self.transport.close()
+            return
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._check_time)
+
+    def _has_unread(self) -> bool:
+        """Whether something has come that the loop has not read yet: closing on it would reset the connection."""
+        if self.transport.is_closing():
+            return False
+        waiting = bytearray(_INT.size)
+        ioctl(self.transport.get_extra_info("socket").fileno(), FIONREAD, waiting)
+        return _INT.unpack(waiting) != (0,)
