@@ -1,7 +1,9 @@
 """Units of work on both databases: what commits, what does not, and what happens when the database is not there."""
 
 import asyncio
+import os
 import shutil
+import signal
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -464,6 +466,31 @@ async def test_postgres_that_hangs_keeps_no_caller_longer_than_the_timeout() -> 
     finally:
         await asyncio.to_thread(postgres.aclose)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+INSERT = Prepared(Table("notes", MetaData(), Column("n", Integer)).insert().values(n=bindparam("n")))
+
+
+async def test_what_is_written_after_a_begin_that_postgres_answered_too_late_is_kept(postgres_url: str) -> None:
+    """The driver takes what follows for a part of that transaction, and nobody would ever commit it."""
+    database = open_database(postgres_url, pool_size=1, timeout=1)
+    await database.write(lambda connection: connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY)")))
+    backend = await database.read(lambda connection: connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+    def hang(connection: Connection) -> int:
+        os.kill(backend, signal.SIGSTOP)
+        return INSERT.run(connection, {"n": 1})
+
+    try:
+        with pytest.raises(UnavailableError):
+            await database.write(hang)
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    await database.write(lambda connection: INSERT.run(connection, {"n": 2}))
+    other = open_database(postgres_url, pool_size=1, timeout=5)
+    assert await noted(other) == [2]
+    for opened in (database, other):
+        await opened.aclose()
 
 
 async def test_what_a_machine_held_that_says_nothing_any_more_is_let_go(postgres_url: str) -> None:

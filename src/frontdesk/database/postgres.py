@@ -5,14 +5,15 @@ connection, a lock, a server that hangs. A unit whose caller has been turned awa
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi as driver
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from frontdesk.database.types import decode_json, encode_json
@@ -26,6 +27,7 @@ _DEADLOCK_DETECTED = "40P01"
 _RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED})
 # connection, authorization, catalogue, resources, a lock not given in time, operator intervention (and time limits)
 _CLASSES_OF_ABSENCE = ("08", "28", "3D", "53", "55P03", "57")
+_BROKEN_OFF = "57"  # by the server's own time limit, for one
 _ATTEMPTS = 4
 _FAILURES = (
     DBAPIError,
@@ -34,6 +36,10 @@ _FAILURES = (
     OSError,
     TimeoutError,
 )  # prepared statements raise the driver's
+
+
+class _TurnedAwayError(Exception):
+    """Nobody waits for the unit any more. Its connection is as good as before."""
 
 
 class _Caller:
@@ -46,7 +52,7 @@ class _Caller:
 
     def require(self) -> None:
         if self.is_turned_away:
-            raise TimeoutError
+            raise _TurnedAwayError
 
 
 class PostgresDatabase:
@@ -117,9 +123,25 @@ class PostgresDatabase:
         if not task.cancelled():
             task.exception()  # a caller that has left does not make it an unhandled one
 
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which a statement was not answered in time is not used again.
+
+        After a BEGIN that the server carries out later, the driver would take the next transaction for a part of it:
+        a savepoint, whose commit commits nothing. SQLAlchemy throws such a connection away by itself, but does not see
+        what prepared statements meet.
+        """
+        async with self._turns, self._engine.connect() as connection:
+            try:
+                yield connection
+            except _FAILURES as error:
+                if isinstance(error, TimeoutError) or _sqlstate(error).startswith(_BROKEN_OFF):
+                    await connection.invalidate(error)
+                raise
+
     async def _read(self, work: Work[T], caller: _Caller) -> T:
         try:
-            async with self._turns, self._engine.connect() as connection:
+            async with self._connected() as connection:
                 caller.require()
                 return await connection.run_sync(work)
         except _FAILURES as error:
@@ -128,7 +150,7 @@ class PostgresDatabase:
     async def _write(self, work: Work[T], caller: _Caller) -> T:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                async with self._turns, self._engine.begin() as connection:
+                async with self._connected() as connection, connection.begin():
                     caller.require()
                     result = await connection.run_sync(work)
                     caller.require()
