@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, bindparam, func, make_url, select, text
 from sqlalchemy.exc import IntegrityError
 
-from frontdesk.database import Database, open_database
+from frontdesk.database import Database, open_database, postgres
 from frontdesk.database.idempotency import LIFETIME, IdempotencyKey, Once, find_result, once, purge_expired
 from frontdesk.database.prepared import Prepared
 from frontdesk.errors import ConflictError, IdempotencyKeyReusedError, UnavailableError
@@ -508,7 +508,11 @@ async def test_what_a_machine_held_that_says_nothing_any_more_is_let_go(postgres
     await other.aclose()
 
 
-async def test_postgres_connections_that_were_cut_are_replaced(postgres_url: str) -> None:
+@pytest.mark.parametrize("quiet_seconds", [0.0, SECONDS], ids=["asked before", "found out"])
+async def test_postgres_connections_that_were_cut_are_replaced(
+    postgres_url: str, quiet_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_QUIET_SECONDS", quiet_seconds)
     database = open_database(postgres_url, pool_size=3, timeout=5)
     other = open_database(postgres_url, pool_size=1, timeout=5)
     await asyncio.gather(*(database.check() for _ in range(3)))
