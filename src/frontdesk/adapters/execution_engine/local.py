@@ -71,6 +71,6 @@ class LocalExecutionEngine:
             due = await self._database.read(
                 lambda connection: executions.list_due(connection, now=now, settled=settled, limit=room)
             )
-            for execution_id in due:
-                self.start(execution_id)
+            for execution in due:
+                self.start(execution.id)
         await self._housekeeping.run_if_due()

@@ -128,12 +128,16 @@ class TemporalExecutionEngine:
                 connection, now=now, settled=settled, limit=_DUE_IN_A_TICK, after=self._after
             )
         )
-        self._after = due[-1] if len(due) == _DUE_IN_A_TICK else ""
+        self._after = due[-1].id if len(due) == _DUE_IN_A_TICK else ""
         since = self._clock.monotonic() - _REMEMBERED_SECONDS
         self._started = {name: at for name, at in self._started.items() if at > since}
-        for execution_id in due:
-            if execution_id not in self._started:
-                self.resume(execution_id)  # it may wait, or never have been started
+        for execution in due:
+            if execution.id in self._started:
+                continue
+            if execution.was_begun:
+                self.resume(execution.id)  # it may wait
+            else:
+                self.start(execution.id)  # a signal would cost Temporal a task more
 
 
 async def _cancel(client: Client, execution_id: str) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -109,7 +110,7 @@ _CANCEL_REQUESTED = Prepared(
     )
 )
 _DUE = (
-    select(executions.c.id)
+    select(executions.c.id, (executions.c.attempt > 0).label("was_begun"))
     .where(
         or_(and_(_MAY_START, executions.c.created_at <= bindparam("settled")), _IS_ABANDONED),
         executions.c.id > bindparam("after"),
@@ -117,6 +118,14 @@ _DUE = (
     .order_by(executions.c.id)
     .limit(bindparam("limit"))
 )
+
+
+@dataclass(frozen=True)
+class Due:
+    """An execution that somebody should run."""
+
+    id: str
+    was_begun: bool
 
 
 def _execution(row: Mapping[Any, Any]) -> Execution:
@@ -222,12 +231,13 @@ def checkpoint(connection: Connection, cursors: Sequence[tuple[str, int, str]]) 
     )
 
 
-def list_due(connection: Connection, *, now: datetime, settled: datetime, limit: int, after: str = "") -> list[str]:
+def list_due(connection: Connection, *, now: datetime, settled: datetime, limit: int, after: str = "") -> list[Due]:
     """Executions that nobody runs: abandoned ones, and those that were queued before `settled` and not begun.
 
     By id, from behind the id `after`.
     """
-    return list(connection.scalars(_DUE, {"expired": now, "settled": settled, "limit": limit, "after": after}))
+    rows = connection.execute(_DUE, {"expired": now, "settled": settled, "limit": limit, "after": after})
+    return [Due(row.id, was_begun=row.was_begun) for row in rows]
 
 
 def request_cancel(connection: Connection, execution_id: str, *, now: datetime) -> None:
