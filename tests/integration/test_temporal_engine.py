@@ -1,14 +1,18 @@
 """The execution engine over a real Temporal server: workers that die or leave, a Temporal that is away."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType as TemporalEventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
 from deploy.parts.temporal import TemporalServer
 from frontdesk.adapters.execution_engine.orchestrator import AgentOrchestratorWorkflow, Order, workflow_id
+from frontdesk.conversation.messages.models import Message
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.ids import new_id
 from frontdesk.ports.thread_log import EventType
@@ -37,7 +41,7 @@ async def test_200_that_are_started_at_once_all_run(
 async def test_what_was_accepted_while_temporal_was_away_is_done_when_it_is_back(
     database_url: str, model_stub: ModelStub, temporal: TemporalServer, way: str
 ) -> None:
-    """And what ran meanwhile goes on: it is not made twice."""
+    """And what ran meanwhile goes on: it is not made twice. Temporal has no more to do than otherwise."""
     slow = new_id()
     over = OverTemporal(temporal.address)
     async with open_core(database_url, model_stub.url, temporal=over, tick=0.5, lease=4) as core:
@@ -61,6 +65,11 @@ async def test_what_was_accepted_while_temporal_was_away_is_done_when_it_is_back
         assert await core.stored_text(running) == tokens(80)
         assert len(await model_stub.calls(slow)) == 1
         await core.engine.check()
+        client = await Client.connect(temporal.address)
+        for message in sent:
+            events = await _history(client, message)
+            kinds = {event.event_type for event in events}
+            assert TemporalEventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED not in kinds
 
 
 async def test_a_worker_that_leaves_hands_its_answers_over(
@@ -171,13 +180,16 @@ async def test_a_history_has_no_words(database_url: str, model_stub: ModelStub, 
     async with open_core(database_url, model_stub.url, temporal=OverTemporal(temporal.address)) as core:
         message = await core.send(await core.thread(), "a very private question", model=script(new_id(), tokens=30))
         await core.ended(message.thread_id)
-        workflow = client.get_workflow_handle(workflow_id(message.execution_id or ""))
-        await workflow.result()
-        events = (await workflow.fetch_history()).events
-        history = b"".join(event.SerializeToString() for event in events)
+        history = b"".join(event.SerializeToString() for event in await _history(client, message))
         assert (message.execution_id or "?").encode() in history
         assert b"private" not in history
         assert b"t29" not in history
+
+
+async def _history(client: Client, message: Message) -> Sequence[HistoryEvent]:
+    workflow = client.get_workflow_handle(workflow_id(message.execution_id or ""))
+    await workflow.result()
+    return (await workflow.fetch_history()).events
 
 
 async def test_without_a_worker_it_is_not_ready(
