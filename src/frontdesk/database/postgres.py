@@ -172,10 +172,10 @@ def _watched(work: Work[T]) -> Work[T]:
             return work(connection)
         except _FAILURES as error:
             is_unanswered = isinstance(error, TimeoutError)
-            is_begun = driver_connection.is_in_transaction()
-            if is_unanswered or not is_begun or _sqlstate(error).startswith(_BROKEN_OFF):
+            may_be_begun = is_unanswered or driver_connection.is_in_transaction()
+            if is_unanswered or not may_be_begun or _sqlstate(error).startswith(_BROKEN_OFF):
                 connection.invalidate(error)
-            if is_unanswered or is_begun:
+            if may_be_begun:
                 raise
             raise _NotBegunError(error) from error
 
