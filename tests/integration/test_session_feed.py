@@ -20,6 +20,7 @@ from harness.sse_client import Event, SseStream
 from harness.tool_sources import BackEndStub
 
 POLL_SECONDS = 0.3
+TOOL_EVENTS = 4  # the beginnings and ends of two calls
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,8 @@ async def _busy_feed(place: Place, session_id: str) -> list[Event]:
         made = await place.user.invoke(session_id, "ingest_text", json={"title": "t", "text": "some   words"})
         await place.user.invoke(session_id, "optimize", json={"document_id": made.json()["id"]})
         await read_until(feed, _ends_job)
+        while sum(event.type == "tool" for event in feed.events) < TOOL_EVENTS:  # a job may end before its call
+            await read_until(feed, lambda event: event.type == "tool")
         return [event for event in feed.events if event.id is not None]
 
 
