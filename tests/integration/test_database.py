@@ -508,6 +508,12 @@ async def test_what_a_machine_held_that_says_nothing_any_more_is_let_go(postgres
     await other.aclose()
 
 
+CUT_ALL = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
 @pytest.mark.parametrize("quiet_seconds", [0.0, SECONDS], ids=["asked before", "found out"])
 async def test_postgres_connections_that_were_cut_are_replaced(
     postgres_url: str, quiet_seconds: float, monkeypatch: pytest.MonkeyPatch
@@ -516,15 +522,32 @@ async def test_postgres_connections_that_were_cut_are_replaced(
     database = open_database(postgres_url, pool_size=3, timeout=5)
     other = open_database(postgres_url, pool_size=1, timeout=5)
     await asyncio.gather(*(database.check() for _ in range(3)))
-    await other.write(
-        lambda connection: connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
-    )
+    await other.write(lambda connection: connection.execute(CUT_ALL))
     await asyncio.gather(*(database.check() for _ in range(3)))
+    await database.aclose()
+    await other.aclose()
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+async def test_postgres_is_read_again_where_the_connection_was_cut_meanwhile(
+    postgres_url: str, *, prepared: bool
+) -> None:
+    database = open_database(postgres_url, pool_size=1, timeout=5)
+    other = open_database(postgres_url, pool_size=1, timeout=5)
+    begun: asyncio.Queue[int] = asyncio.Queue()
+
+    def work(connection: Connection) -> int:
+        connection.execute(text("SELECT 1"))
+        begun.put_nowait(1)
+        if prepared:
+            return len(SLEEP.all(connection, {"seconds": 1}))
+        return len(connection.execute(text("SELECT pg_sleep(1)")).all())
+
+    reading = asyncio.create_task(database.read(work))
+    await begun.get()
+    await other.write(lambda connection: connection.execute(CUT_ALL))
+    assert await reading == 1
+    assert begun.qsize() == 1, "it ran twice"
     await database.aclose()
     await other.aclose()
 

@@ -28,6 +28,7 @@ _DEADLOCK_DETECTED = "40P01"
 _RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED})
 # connection, authorization, catalogue, resources, a lock not given in time, operator intervention (and time limits)
 _CLASSES_OF_ABSENCE = ("08", "28", "3D", "53", "55P03", "57")
+_CLASSES_OF_CLOSING = ("08", "57P")
 _BROKEN_OFF = "57"  # by the server's own time limit, for one
 _QUIET_SECONDS = 0.5
 _QUIET_SINCE = "frontdesk.quiet_since"
@@ -135,11 +136,13 @@ class PostgresDatabase:
             task.exception()  # a caller that has left does not make it an unhandled one
 
     async def _run(self, work: Work[T], caller: _Caller, *, commits: bool) -> T:
+        """Again where the server asks for that, where nothing was begun, and where nothing is lost by reading again."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self._attempt(work, caller, commits=commits)
             except _FAILURES as error:
-                if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRIED:
+                is_cut = not commits and _sqlstate(error).startswith(_CLASSES_OF_CLOSING)
+                if attempt == _ATTEMPTS or not (is_cut or _sqlstate(error) in _RETRIED):
                     raise _translated(error) from error
             except _NotBegunError as error:
                 if attempt == _ATTEMPTS:
