@@ -220,14 +220,22 @@ async def test_the_closing_divides_tabs_from_thieves(identity: Identity, after: 
             await identity.tokens.refresh(token.refresh_token, arrived_at=arrived_at)
 
 
-async def test_tabs_that_straggle_are_waited_for(two: tuple[Identity, Identity]) -> None:
-    clock = SystemClock()
-    first = await two[0].tokens.issue(await two[0].create_user("ann"))
-    waiting = []
-    for number in range(6):
-        waiting.append(asyncio.create_task(two[number % 2].tokens.refresh(first.refresh_token, arrived_at=clock.now())))
-        await asyncio.sleep(LINGER.total_seconds() / 2)
-    assert len(set(await asyncio.gather(*waiting))) == 1
+async def test_tabs_that_straggle_are_waited_for(database_url: str) -> None:
+    clock = HeldClock()  # however slowly the machine goes, each tab comes within `LINGER` of the one before
+    async with AsyncExitStack() as stack:
+        two = [await stack.enter_async_context(open_identity(settings_for(database_url), clock)) for _ in range(2)]
+        first, began = await two[0].tokens.issue(await two[0].create_user("ann")), clock.now()
+        waiting = []
+        for number in range(6):
+            came = two[number % 2].tokens.refresh(first.refresh_token, arrived_at=clock.now())
+            waiting.append(asyncio.create_task(came))
+            while (await only_family(two[0])).open_until != clock.now() + LINGER:
+                assert not any(tab.done() for tab in waiting)
+            clock.advance(LINGER.total_seconds() / 2)
+        assert not any(tab.done() for tab in waiting)
+        clock.advance(LINGER.total_seconds() / 2)
+        assert len(set(await asyncio.gather(*waiting))) == 1
+        assert (await only_family(two[0])).closed_at == began + 3.5 * LINGER
 
 
 async def test_an_answer_that_never_left_can_be_asked_for_again(identity: Identity) -> None:
