@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -23,6 +23,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from frontdesk.database.turns import Turns, wait_to_execute
 from frontdesk.database.types import decode_json, encode_json
 from frontdesk.errors import UnavailableError
 from frontdesk.kit.time_limit import time_left
@@ -32,7 +33,6 @@ R = TypeVar("R")
 Work = Callable[[Connection], T]
 Outcome = tuple[bool, Any]
 _BATCH = 256
-_BUSY_SECONDS = 0.01
 
 
 class _Unit(msgspec.Struct, Generic[T], eq=False):
@@ -44,8 +44,9 @@ class _Unit(msgspec.Struct, Generic[T], eq=False):
 class SqliteDatabase:
     def __init__(self, url: URL, *, readers: int, timeout: float) -> None:
         engine = _engine(url, timeout=timeout)
-        self._write_threads = _Threads(engine, 1, name="sqlite-writer", begin="BEGIN IMMEDIATE")
-        self._read_threads = _Threads(engine, readers, name="sqlite-reader", begin="BEGIN")
+        self._turns = Turns(timeout=timeout)
+        self._write_threads = _Threads(engine, 1, name="sqlite-writer", begin=self._turns.begin)
+        self._read_threads = _Threads(engine, readers, name="sqlite-reader", begin=_begin_to_read)
         self._waiting: list[_Unit[Any]] = []
         self._timeout = timeout
         self._writing: asyncio.Future[list[Outcome]] | None = None
@@ -108,12 +109,13 @@ class SqliteDatabase:
             await asyncio.wait([self._writing])
         self._write_threads.close()
         self._read_threads.close()
+        self._turns.close()
 
 
 class _Threads:
-    """Threads with a connection each, which is opened when it is needed. `begin` is how transactions begin."""
+    """Threads with a connection each, which is opened when it is needed. `begin` begins a transaction."""
 
-    def __init__(self, engine: Engine, count: int, *, name: str, begin: str) -> None:
+    def __init__(self, engine: Engine, count: int, *, name: str, begin: Callable[[sqlite3.Connection], None]) -> None:
         self.in_use = 0
         self._engine = engine
         self._begin = begin
@@ -132,7 +134,7 @@ class _Threads:
         try:
             connection = self._connection()
             driver = cast("sqlite3.Connection", connection.connection.driver_connection)
-            driver.execute(self._begin).close()
+            self._begin(driver)
             try:
                 with driver:  # commits, or rolls back
                     yield connection
@@ -157,6 +159,10 @@ class _Threads:
             connection = self._own.connection = self._engine.connect()
             self._opened.append(connection)
         return connection
+
+
+def _begin_to_read(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN").close()
 
 
 def _settle(future: asyncio.Future[Any], *, succeeded: bool, result: Any) -> None:
@@ -210,20 +216,6 @@ def _unavailable(error: Exception) -> UnavailableError:
     return failure
 
 
-def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
-    """A new file changes its journal once; SQLite does not wait by itself for another that does it now."""
-    deadline = monotonic() + timeout
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL").close()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
-                raise
-            sleep(_BUSY_SECONDS)
-        else:
-            return
-
-
 def _engine(url: URL, *, timeout: float) -> Engine:
     engine = create_engine(
         url,
@@ -236,7 +228,8 @@ def _engine(url: URL, *, timeout: float) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the transactions are ours, not the driver's
-        _write_ahead(connection, timeout)
+        # A new file changes its journal once; SQLite does not wait by itself for another that does it now.
+        wait_to_execute(connection, "PRAGMA journal_mode=WAL", monotonic() + timeout)
         for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
