@@ -280,6 +280,19 @@ async def test_a_queued_answer_can_be_stopped_while_another_runs(core: Core) -> 
     assert rows[stopped.execution_id] == "interrupted"
 
 
+async def test_all_of_a_thread_is_stopped_and_nothing_begun_meanwhile(core: Core, model_stub: ModelStub) -> None:
+    thread_id, keys = await core.thread(), [new_id() for _ in range(6)]
+    sent = [await core.send(thread_id, model=script(key, pause_ms=10, tokens=500), if_active="queue") for key in keys]
+    readers = [await core.feed.join(thread_id, message.execution_id or "") for message in sent]
+    await read_until(readers[0], EventType.chunk)
+    await core.conversation.stop_all(core.user, thread_id)
+    assert {row.state for row in await core.executions(thread_id)} == {"interrupted"}
+    for reader in readers[1:]:
+        assert kinds(await read_all(reader)) == ["execution_queued", "execution_interrupted"]
+    assert [len(await model_stub.calls(key)) for key in keys] == [1, 0, 0, 0, 0, 0]
+    assert kinds(await core.answer(thread_id, model=script()))[-1] == "execution_completed"
+
+
 async def test_stops_and_sends_in_any_order_leave_nothing_behind(core: Core) -> None:
     thread_id = await core.thread()
 

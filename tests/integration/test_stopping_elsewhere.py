@@ -9,6 +9,7 @@ from sqlalchemy import text as sql
 from frontdesk.conversation.executions import repository as executions
 from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
+from frontdesk.kit.time_limit import time_limit
 from frontdesk.ports.language_model import ModelChunks, ModelRequest
 from frontdesk.ports.thread_log import EventType
 from harness.answers import script, shown
@@ -101,6 +102,20 @@ async def test_a_runner_that_does_not_react_loses_its_fence(database_url: str, m
             state, seconds = await stop(second, thread_id, message.execution_id or "")
             assert (state, 2.5 < seconds < 4.5) == ("interrupted", True), seconds
             await until(lambda: asyncio.sleep(0, first.runner.running), lambda running: running == 0)
+
+
+async def test_a_stop_leaves_its_request_time_to_end_what_does_not_react(
+    database_url: str, model_stub: ModelStub
+) -> None:
+    async with open_core(database_url, model_stub.url, tick=0.1, lease=60) as first:
+        thread_id = await first.thread()
+        message = await first.send(thread_id, model=script(new_id(), pause_ms=20, tokens=1000))
+        await until(lambda: first.stored_text(message), lambda text: text != "")
+        await first.runner._requests.aclose()
+        async with open_core(database_url, model_stub.url, user=first.user) as second:
+            with time_limit(2):
+                state, _ = await stop(second, thread_id, message.execution_id or "")
+            assert state == "interrupted"
 
 
 async def test_a_request_outlives_the_runner_that_it_was_for(database_url: str, model_stub: ModelStub) -> None:

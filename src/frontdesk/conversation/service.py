@@ -178,7 +178,11 @@ class ConversationService:
             threads.get(connection, principal, thread_id, include_deleted=True)
             return executions.list_unfinished(connection, thread_id)
 
-        for execution in reversed(await self._database.read(unfinished)):
+        found = await self._database.read(unfinished)
+        if waiting := [each for each in found[1:] if each.state is ExecutionState.queued]:
+            await self._stopper.end_all(waiting[::-1])
+            found = await self._database.read(unfinished)
+        for execution in reversed(found):
             await self._stop(execution)
 
     async def count_unfinished(self) -> dict[str, int]:

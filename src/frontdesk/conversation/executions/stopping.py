@@ -5,6 +5,7 @@ nobody runs is ended here, with what was last stored of it.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 from sqlalchemy import Connection
@@ -15,10 +16,12 @@ from frontdesk.conversation.executions.models import FINISHED, Execution, Execut
 from frontdesk.database import Database
 from frontdesk.identity.message_limits import MessageLimits
 from frontdesk.kit.clock import Clock
+from frontdesk.kit.time_limit import time_left
 from frontdesk.ports.thread_log import Entry, StaleAttemptError, ThreadLog
 
 _PATIENCE_SECONDS = 3.0
 _POLL_SECONDS = 0.05
+_ENDING = Ending(state=ExecutionState.interrupted, text=None, model=None)
 
 
 class Stopper:
@@ -31,30 +34,38 @@ class Stopper:
     async def stop(self, execution: Execution) -> str | None:
         """Bring it to an end, unless another attempt takes it over meanwhile; then nothing has changed.
 
-        Returns the thread's next execution when the thread was given on here. Takes at most about 3 s: a runner that
-        does not react by then finds its fence gone.
+        Returns the thread's next execution when the thread was given on here. A runner that has not reacted after 3 s,
+        or half of the time that the request has left, finds its fence gone: ending it takes time as well.
         """
         if self._has_runner(execution):
             execution = await self._ask_runner(execution)
         return None if execution.state in FINISHED else await self.end(execution)
 
     async def end(self, execution: Execution) -> str | None:
-        """End one that nobody runs, as interrupted with its stored text, and return the thread's next execution."""
-        ending = Ending(state=ExecutionState.interrupted, text=None, model=None)
-        held = execution.attempt == 0 or await self._log.holds(execution.thread_id, execution.id)
+        """As `end_all`, for one."""
+        return await self.end_all([execution])
 
-        def work(connection: Connection) -> tuple[str | None, list[Entry], int]:
-            next_id = finish_execution(connection, execution, ending, now=self._clock.now())
-            spent = stored_cost(connection, execution)
-            return next_id, last_entries(connection, execution, ending, held=held), spent
+    async def end_all(self, abandoned: Sequence[Execution]) -> str | None:
+        """End what nobody runs, as interrupted with its stored text, and return its thread's next execution.
 
-        try:
-            next_id, entries, spent = await self._database.write(work)
-        except StaleAttemptError:
-            return None
-        await self._limits.settle(execution.reservation, spent)
-        with suppress(StaleAttemptError):  # its thread was erased, or somebody was faster
-            self._log.append(execution.thread_id, execution.id, execution.attempt + 1, entries=entries)
+        What another attempt has taken over stays as it is.
+        """
+        held = {each.id: each.attempt == 0 or await self._log.holds(each.thread_id, each.id) for each in abandoned}
+
+        def work(connection: Connection) -> tuple[str | None, list[tuple[Execution, list[Entry], int]]]:
+            next_id, ended = None, []
+            for each in abandoned:
+                with suppress(StaleAttemptError):
+                    next_id = finish_execution(connection, each, _ENDING, now=self._clock.now()) or next_id
+                    entries = last_entries(connection, each, _ENDING, held=held[each.id])
+                    ended.append((each, entries, stored_cost(connection, each)))
+            return next_id, ended
+
+        next_id, ended = await self._database.write(work)
+        for each, entries, spent in ended:
+            await self._limits.settle(each.reservation, spent)
+            with suppress(StaleAttemptError):  # its thread was erased, or somebody was faster
+                self._log.append(each.thread_id, each.id, each.attempt + 1, entries=entries)
         return next_id
 
     def _has_runner(self, execution: Execution) -> bool:
@@ -64,13 +75,15 @@ class Stopper:
 
     async def _ask_runner(self, execution: Execution) -> Execution:
         """The execution once it has no runner any more, or when that takes too long."""
-        deadline = self._clock.monotonic() + _PATIENCE_SECONDS
+        begun = self._clock.monotonic()
+        patience = min(_PATIENCE_SECONDS, time_left() / 2)
         now = self._clock.now()
         await self._database.write(lambda connection: executions.request_cancel(connection, execution.id, now=now))
         while True:
             current = await self._database.read(
                 lambda connection: executions.get(connection, execution.thread_id, execution.id)
             )
-            if not self._has_runner(current) or self._clock.monotonic() > deadline:
+            waited = self._clock.monotonic() - begun
+            if not self._has_runner(current) or waited > patience:
                 return current
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(max(_POLL_SECONDS, waited / 4))
