@@ -12,8 +12,10 @@ import pytest
 from sqlalchemy import make_url
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from frontdesk.http.event_stream import EventStream
 from harness.callers import Caller, founder
 from harness.identities import settings_for
+from harness.model_stub import ModelStub
 from harness.served import served
 
 PLACES = 4
@@ -167,3 +169,20 @@ async def test_who_is_turned_away_leaves_nothing_to_the_garbage_collector(full: 
 async def test_who_is_served_leaves_nothing_to_the_garbage_collector(sqlite_url: str) -> None:
     async with served(settings_for(sqlite_url)) as client:
         assert await _kept_of(await founder(client), status=201) <= 2
+
+
+async def test_a_stream_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    sqlite_url: str, model_stub: ModelStub
+) -> None:
+    async with served(settings_for(sqlite_url, llm_enabled=True, llm_api_base=model_stub.url)) as client:
+        owner = await founder(client)
+        path = f"/threads/{(await owner.send('POST', '/threads', json={})).json()['id']}/messages/stream"
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                answer = await owner.send("POST", path, json={"text": "Go on", "model": "scripted?tokens=3"})
+                assert answer.text.endswith("data: [DONE]\n\n")
+            assert sum(isinstance(each, EventStream) for each in gc.get_objects()) <= 1
+        finally:
+            gc.enable()

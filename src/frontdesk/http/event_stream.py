@@ -178,6 +178,10 @@ class OpenStreams:
                     stream.wake()
 
 
+def _nobody_listens() -> None:
+    """The stream has ended."""
+
+
 def holder_of(scope: Scope, *, is_endless: bool = False) -> Holder | None:
     """With what a request was admitted. What ends by itself may outlast its token; what is endless may not."""
     holder: Holder | None = scope.get(HOLDER)
@@ -228,6 +232,7 @@ class EventStream(Response, Generic[E]):
         finally:
             self._streams.remove(self)
             self._reader.close()
+            self._reader.on_ready(_nobody_listens)  # or the two would keep each other for the garbage collector
 
     def wake(self) -> None:
         """Look around, and show that the stream is alive if it has long been silent."""

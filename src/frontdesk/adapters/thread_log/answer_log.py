@@ -4,6 +4,7 @@ A follower keeps a place and no events, so what a slow one costs is nothing. A p
 last event seen, so that places of later attempts are greater.
 """
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
@@ -79,7 +80,7 @@ class AnswerLog:
         self.touched = 0
         self.events: list[Event] = []
         self.places: list[int] = []
-        self.sizes: list[int] = []
+        self.sizes = array("Q")
         self.followers: list[AnswerFollower] = []
 
     @property
@@ -277,9 +278,12 @@ def _nobody_listens() -> None:
 
 
 def _parts(chunks: Sequence[bytes]) -> list[Sequence[bytes]]:
-    """A read of a fast provider's answer is large: in parts, it does not burst a reader's batch."""
+    """A read of a fast provider's answer is large: in parts, it does not burst a reader's batch.
+
+    They are kept for as long as the log is, as tuples, which the garbage collector does not look at again.
+    """
     if sum(map(len, chunks)) <= _PART_BYTES:
-        return [chunks]
+        return [tuple(chunks)]
     parts: list[list[bytes]] = [[]]
     size = 0
     for chunk in chunks:
@@ -288,4 +292,4 @@ def _parts(chunks: Sequence[bytes]) -> list[Sequence[bytes]]:
             size = 0
         parts[-1].append(chunk)
         size += len(chunk)
-    return list(parts)
+    return [tuple(part) for part in parts]
