@@ -186,3 +186,16 @@ async def test_a_stream_that_has_ended_leaves_nothing_to_the_garbage_collector(
             assert sum(isinstance(each, EventStream) for each in gc.get_objects()) <= 1
         finally:
             gc.enable()
+
+
+async def test_a_path_that_is_not_there_leaves_no_class_behind(sqlite_url: str) -> None:
+    async with served(settings_for(sqlite_url)) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                assert (await client.get("/nowhere")).json()["code"] == "not_found"
+                assert (await client.put("/threads")).json()["code"] == "method_not_allowed"
+            assert sum(isinstance(each, type) and each.__name__ == "HttpError" for each in gc.get_objects()) <= 2
+        finally:
+            gc.enable()

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -123,9 +124,14 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:  # noqa: PLR2004  the framework names the methods of one route of the path
         headers["Allow"] = ", ".join(sorted(_methods(request)))
-    told = {"code": _HTTP_CODES.get(error.status_code, "http_error"), "status": error.status_code}
-    kind = type("HttpError", (FrontdeskError,), {**told, "title": str(error.detail)})
-    return render(kind(headers=headers), request.scope.get("request_id"), path=request.scope["path"])
+    failure = _kind(error.status_code, str(error.detail))(headers=headers)
+    return render(failure, request.scope.get("request_id"), path=request.scope["path"])
+
+
+@lru_cache(maxsize=32)
+def _kind(status: int, title: str) -> type[FrontdeskError]:
+    told = {"code": _HTTP_CODES.get(status, "http_error"), "status": status, "title": title}
+    return type("HttpError", (FrontdeskError,), told)
 
 
 def _methods(request: Request) -> set[str]:
