@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text as sql
 
 from frontdesk.conversation.executions import repository as executions
+from frontdesk.conversation.messages.models import Message
 from frontdesk.kit.clock import SystemClock
 from frontdesk.kit.ids import new_id
 from frontdesk.kit.time_limit import time_limit
@@ -24,6 +25,14 @@ async def stop(core: Core, thread_id: str, execution_id: str) -> tuple[str, floa
     begun = asyncio.get_running_loop().time()
     stopped = await core.conversation.cancel(core.user, thread_id, execution_id)
     return stopped.result.state.value, asyncio.get_running_loop().time() - begun
+
+
+async def begin_unstoppable(core: Core) -> Message:
+    """What is answered by a runner that does not look whether it is to stop."""
+    message = await core.send(await core.thread(), model=script(new_id(), pause_ms=20, tokens=1000))
+    await until(lambda: core.stored_text(message), lambda text: text != "")
+    await core.runner._requests.aclose()
+    return message
 
 
 async def test_all_that_was_shown_is_stored(database_url: str, model_stub: ModelStub) -> None:
@@ -94,12 +103,9 @@ async def test_a_runner_that_died_is_not_waited_for_when_its_lease_has_run_out(
 
 async def test_a_runner_that_does_not_react_loses_its_fence(database_url: str, model_stub: ModelStub) -> None:
     async with open_core(database_url, model_stub.url, tick=0.1, lease=60) as first:
-        thread_id = await first.thread()
-        message = await first.send(thread_id, model=script(new_id(), pause_ms=20, tokens=1000))
-        await until(lambda: first.stored_text(message), lambda text: text != "")
-        await first.runner._requests.aclose()
+        message = await begin_unstoppable(first)
         async with open_core(database_url, model_stub.url, user=first.user) as second:
-            state, seconds = await stop(second, thread_id, message.execution_id or "")
+            state, seconds = await stop(second, message.thread_id, message.execution_id or "")
             assert (state, 2.5 < seconds < 4.5) == ("interrupted", True), seconds
             await until(lambda: asyncio.sleep(0, first.runner.running), lambda running: running == 0)
 
@@ -108,13 +114,10 @@ async def test_a_stop_leaves_its_request_time_to_end_what_does_not_react(
     database_url: str, model_stub: ModelStub
 ) -> None:
     async with open_core(database_url, model_stub.url, tick=0.1, lease=60) as first:
-        thread_id = await first.thread()
-        message = await first.send(thread_id, model=script(new_id(), pause_ms=20, tokens=1000))
-        await until(lambda: first.stored_text(message), lambda text: text != "")
-        await first.runner._requests.aclose()
+        message = await begin_unstoppable(first)
         async with open_core(database_url, model_stub.url, user=first.user) as second:
-            with time_limit(2):
-                state, _ = await stop(second, thread_id, message.execution_id or "")
+            with time_limit(3):
+                state, _ = await stop(second, message.thread_id, message.execution_id or "")
             assert state == "interrupted"
 
 
