@@ -22,7 +22,9 @@ DocumentId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="A docu
 
 
 class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """Types are taken as the description names them: 0 is not false."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class IngestText(Body):

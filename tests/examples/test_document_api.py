@@ -188,6 +188,16 @@ def test_a_poller_that_goes_on_misses_nothing_and_gets_nothing_twice(session: ht
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_cursor")
 
 
+@pytest.mark.parametrize(
+    ("tool", "body"),
+    [("optimize", {"use_model": 0}), ("optimize", {"use_model": "true"}), ("blog", {"words": "600"})],
+)
+def test_another_type_than_the_described_is_refused(
+    tool: str, body: dict[str, object], session: httpx.Client, document_id: str
+) -> None:
+    assert session.post(f"/documents/{document_id}/{tool}", json=body).status_code == 422
+
+
 def test_failures_are_problem_documents(session: httpx.Client, document_id: str) -> None:
     for answer, status, code in (
         (session.post("/documents/text", json={"title": "x"}), 422, "validation_error"),
