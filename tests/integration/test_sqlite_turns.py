@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import Connection, make_url, text
 
@@ -15,7 +16,7 @@ from frontdesk.database import Database, open_database
 from harness.processes import SOURCE, Process
 
 SECONDS = 30
-LONG = text("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 50000) SELECT max(n) FROM c")
+LONG = text("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 300000) SELECT max(n) FROM c")
 WAIT_TO_WRITE = """
 import asyncio, sys
 from sqlalchemy import text
@@ -91,9 +92,18 @@ async def test_who_waits_comes_before_who_has_just_written(database: Database, s
     assert max(waited) <= 3  # the one that it found, and what began before it had asked
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+def die(process: Process) -> None:
+    process.kill()
+
+
+def stand_still(process: Process) -> None:
+    process.send(signal.SIGSTOP)
+    process.await_ready(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, seconds=SECONDS)
+
+
+@pytest.mark.parametrize("end", [die, stand_still])
 async def test_who_ends_with_the_turn_holds_nobody_up(
-    database: Database, sqlite_url: str, path: Path, tmp_path: Path, end: signal.Signals
+    database: Database, sqlite_url: str, path: Path, tmp_path: Path, end: Callable[[Process], None]
 ) -> None:
     (tmp_path / "waiter.py").write_text(WAIT_TO_WRITE)
     folders = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
@@ -103,15 +113,16 @@ async def test_who_ends_with_the_turn_holds_nobody_up(
     ):
         holder.execute("BEGIN IMMEDIATE")
         await asyncio.to_thread(waiter.await_ready, lambda: is_taken(path), seconds=SECONDS)
-        waiter.send(end)
+        await asyncio.to_thread(end, waiter)
         holder.execute("ROLLBACK")
         async with asyncio.timeout(SECONDS):
             for number in range(20):
                 await write(database, number)
         assert await database.read(lambda connection: connection.scalar(text("SELECT max(n) FROM notes"))) == 19
-        if end is signal.SIGKILL:
+        if end is die:
             assert not is_taken(path)
-        waiter.kill()
+        else:
+            waiter.kill()
 
 
 async def test_who_may_use_the_database_may_take_turns_on_it(sqlite_url: str, path: Path) -> None:

@@ -179,6 +179,7 @@ class ConversationService:
             return executions.list_unfinished(connection, thread_id)
 
         found = await self._database.read(unfinished)
+        # All but the first, which has the thread: it may be under way, or begin at any moment.
         if waiting := [each for each in found[1:] if each.state is ExecutionState.queued]:
             await self._stopper.end_all(waiting[::-1])
             found = await self._database.read(unfinished)
